@@ -1,0 +1,94 @@
+/* Checkpoints: HDF5 files that h5dump and h5py read, with a 4096-byte user block that lets them be
+ * verified without libhdf5. Written by all ranks, committed by rename, read on any rank count. */
+#ifndef DS_CHECKPOINT_H
+#define DS_CHECKPOINT_H
+
+#include "descent/shape.h"
+#include "descent/world.h"
+
+typedef enum ds_dtype { DS_F32, DS_F64, DS_I64, DS_U8 } ds_dtype;
+
+/* One dataset of a file to be written. The whole tensor in its outside form is at `data` on every
+ * rank, or stage() gives it: Collective, called on all ranks in the entries' order with room for
+ * it. */
+typedef struct ds_entry {
+    const char *path; /* "/parameters/dense1/weight" */
+    ds_dtype type;
+    ds_shape shape;
+    const void *data;
+    ds_status (*stage)(void *context, size_t which, void *out);
+    void *context;
+    size_t which;
+} ds_entry;
+
+/* An attribute of group /run: text, integer or real. */
+typedef enum ds_attr_kind { DS_ATTR_TEXT, DS_ATTR_INT, DS_ATTR_REAL } ds_attr_kind;
+typedef struct ds_attr {
+    const char *name;
+    ds_attr_kind kind;
+    const char *text;
+    int64_t integer;
+    double real;
+} ds_attr;
+
+typedef struct ds_snapshot {
+    int64_t step;
+    size_t n_entries;
+    const ds_entry *entry;
+    size_t n_attrs;
+    const ds_attr *attr;
+} ds_snapshot;
+
+/* Collective. Write DIR/checkpoints/step-N.h5 by the commit sequence of DESIGN section 6, move
+ * DIR/latest, return its path in `path` when not NULL. Errors: WRITE on all ranks (disk full,
+ * permission); older checkpoints are untouched. */
+DS_API ds_status ds_checkpoint_write(ds_world *world, const char *dir, const ds_snapshot *snapshot,
+                                     size_t room, char *path) DS_NODISCARD;
+/* Collective. Point DIR/best at the checkpoint of `step`. */
+DS_API ds_status ds_checkpoint_mark_best(ds_world *world, const char *dir,
+                                         int64_t step) DS_NODISCARD;
+/* Collective. Delete all but the newest `keep` checkpoints and the best (keep 0: nothing), and
+ * stale .tmp files. */
+DS_API ds_status ds_checkpoint_prune(ds_world *world, const char *dir, int64_t keep) DS_NODISCARD;
+
+/* Local. Verify a file without libhdf5: length, header, every block. per_tensor (may be NULL) is
+ * called with each tensor's verdict. Errors: CHECKPOINT with what is wrong and where. Never hangs,
+ * never allocates by a damaged header's word. */
+typedef void ds_verdict(void *context, const char *path, const ds_shape *shape, bool good);
+DS_API ds_status ds_checkpoint_verify(const char *path, ds_verdict *per_tensor,
+                                      void *context) DS_NODISCARD;
+
+/* Local. A verified file opened for reading. */
+typedef struct ds_checkpoint ds_checkpoint;
+DS_API ds_status ds_checkpoint_open(const char *path, ds_checkpoint **out) DS_NODISCARD;
+DS_API void ds_checkpoint_close(ds_checkpoint **checkpoint);
+DS_API void ds_checkpoint_destroy(ds_checkpoint **checkpoint);
+DS_API size_t ds_checkpoint_n(const ds_checkpoint *self);
+typedef struct ds_tensor_info {
+    const char *path;
+    ds_dtype type;
+    ds_shape shape;
+} ds_tensor_info;
+DS_API ds_tensor_info ds_checkpoint_tensor(const ds_checkpoint *self, size_t i);
+/* Local. Index by path, or ds_checkpoint_n() when absent. */
+DS_API size_t ds_checkpoint_find(const ds_checkpoint *self, const char *path);
+/* Local. The whole tensor into `out` (room for it). */
+DS_API ds_status ds_checkpoint_read(const ds_checkpoint *self, size_t i, void *out) DS_NODISCARD;
+/* Local. Attribute of /run, or NULL. Valid while open. */
+DS_API const ds_attr *ds_checkpoint_attr(const ds_checkpoint *self, const char *name);
+DS_API size_t ds_checkpoint_n_attrs(const ds_checkpoint *self);
+DS_API const ds_attr *ds_checkpoint_attr_at(const ds_checkpoint *self, size_t i);
+
+/* Local. CKPT of the command line -> the file: itself, or a run directory's latest (else newest)
+ * checkpoint. `which` is "latest" or "best". Errors: CHECKPOINT. */
+DS_API ds_status ds_checkpoint_resolve(const char *argument, size_t room, char *path) DS_NODISCARD;
+/* Collective. The newest good checkpoint of DIR: verified by rank 0; damaged ones are reported
+ * through ds_log and renamed to NAME.damaged. *found false where there is none. */
+DS_API ds_status ds_checkpoint_newest(ds_world *world, const char *dir, size_t room, char *path,
+                                      bool *found) DS_NODISCARD;
+/* Local (rank 0 calls it). Take and release DIR's lock; USAGE when another live process holds it.
+ */
+DS_API ds_status ds_run_lock(const char *dir, int *handle) DS_NODISCARD;
+DS_API void ds_run_unlock(int handle);
+
+#endif

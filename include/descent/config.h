@@ -1,0 +1,121 @@
+/* The checked config. Rank 0 reads the text; all ranks parse the same text. `root` is the resolved
+ * tree: every key present, defaults filled, paths absolute, `--set` applied; writing it out gives a
+ * config.yaml that can be run again. */
+#ifndef DS_CONFIG_H
+#define DS_CONFIG_H
+
+#include <stdint.h>
+
+#include "descent/loss.h"
+#include "descent/lr.h"
+#include "descent/optim.h"
+
+typedef struct ds_batch_config {
+    int64_t size;
+    int64_t
+        shards; /* of one micro-batch; resolved, or 0 when `ranks` was asked for: then one a rank */
+    int64_t accumulate;
+} ds_batch_config;
+
+typedef struct ds_sync_config {
+    const char *strategy;  /* "exact", "allreduce", later ones; checked against the registry by
+                              runtime/sync */
+    const char *compress;  /* "none" */
+    const char *transport; /* "auto", "shared", "direct" */
+    int64_t bucket;        /* bytes */
+} ds_sync_config;
+
+typedef struct ds_compute_config {
+    const char *kernels; /* auto, ref, openblas, onednn */
+    const char *isa;     /* auto, or an upper bound: base, avx2, avx512 */
+    int64_t threads;
+    bool strict;
+} ds_compute_config;
+
+typedef struct ds_train_config {
+    int64_t epochs, max_steps; /* 0: no such limit */
+    int64_t eval_every;        /* in steps or epochs by the flag below; 0: only at the end */
+    bool eval_in_epochs;
+    int64_t log_every;
+    bool skip_nan; /* on_nan: skip, else stop */
+} ds_train_config;
+
+typedef struct ds_stop_config {
+    double grad_norm; /* stop below; 0: off */
+    int64_t
+        plateau_patience; /* in steps without the (training) loss falling by min_delta; 0: off */
+    double plateau_min_delta;
+    int64_t early_patience; /* in evaluations on validation; 0: off */
+    double early_min_delta;
+} ds_stop_config;
+
+typedef struct ds_checkpoint_config {
+    int64_t every_steps; /* 0: only the last */
+    bool initial;
+    int64_t keep; /* 0: all */
+} ds_checkpoint_config;
+
+typedef enum ds_normalize {
+    DS_NORMALIZE_NONE,
+    DS_NORMALIZE_UNIT,
+    DS_NORMALIZE_STANDARD
+} ds_normalize;
+
+typedef struct ds_data_config {
+    const ds_value *train, *test, *validation; /* source maps ({format, ...}); NULL when absent */
+    double validation_fraction; /* of the training data, 0: none; excludes `validation` */
+    ds_normalize normalize;
+} ds_data_config;
+
+typedef struct ds_config {
+    const char *path; /* of the file, absolute, or "" for a text from memory */
+    const ds_value *root;
+    const char *name;
+    uint64_t seed;
+    ds_data_config data;
+    const ds_value *model;
+    const ds_loss_ops *loss;
+    const void *loss_options;
+    const ds_optim_ops *optimizer;
+    const void *optimizer_options;
+    double lr, clip_norm;
+    const ds_lr_ops *schedule;
+    const void *schedule_options;
+    int64_t warmup_steps;
+    ds_batch_config batch;
+    ds_sync_config sync;
+    ds_compute_config compute;
+    ds_train_config train;
+    int64_t eval_batch;
+    ds_stop_config stop;
+    ds_checkpoint_config checkpoint;
+    ds_arena *arena; /* owns all of it */
+} ds_config;
+
+/* Local. Read the file; *text is NUL-terminated and the caller frees it. Errors: USAGE (missing,
+ * unreadable, a directory). */
+DS_API ds_status ds_config_read(const char *path, char **text) DS_NODISCARD;
+/* Local, a pure function of its arguments and of which data files exist. `path` names the text in
+ * messages and is where relative data paths start (then $DESCENT_DATA, then Debian's
+ * share/datasets/fashion-mnist). `set` are n KEY=VALUE edits. Errors: USAGE with file:line:column,
+ * what was found, the closest match. */
+DS_API ds_status ds_config_create(const char *text, const char *path, size_t n_set,
+                                  const char *const *set, ds_config **out) DS_NODISCARD;
+DS_API void ds_config_destroy(ds_config **config);
+/* Local. The resolved config as YAML text; free() it. */
+DS_API ds_status ds_config_text(const ds_config *self, char **text) DS_NODISCARD;
+/* Local. Keys that shape the numbers and differ between two configs, as "optimizer.lr, batch.size"
+ * in text; *n their number. Keys in `set` (KEY=VALUE edits of the second) are left out of the list.
+ */
+DS_API ds_status ds_config_compare(const ds_config *a, const ds_config *b, size_t n_set,
+                                   const char *const *set, size_t room, char *text,
+                                   size_t *n) DS_NODISCARD;
+/* Local. For `descent list keys` and `help`: the i-th key of the config with its description, false
+ * past the end. */
+typedef struct ds_config_key {
+    char path[96], type[96], fallback[48];
+    const char *help;
+} ds_config_key;
+DS_API bool ds_config_key_at(size_t i, ds_config_key *out);
+
+#endif

@@ -1,0 +1,98 @@
+/* Data in memory: n samples with an input shape and targets. Every rank holds all of it (each reads
+ * the files itself, so a file that one rank cannot read is found), and fetches the rows it needs.
+ */
+#ifndef DS_DATASET_H
+#define DS_DATASET_H
+
+#include "descent/config.h"
+#include "descent/world.h"
+
+typedef struct ds_dataset {
+    size_t n;
+    ds_shape input;       /* of one sample: [cols], or [C, H, W] */
+    const uint8_t *bytes; /* (n, elements): image bytes, or NULL */
+    const float *values;  /* (n, elements): anything else, or NULL */
+    ds_target_kind kind;
+    const int32_t *label; /* (n), CLASS */
+    size_t n_classes;
+    const char *const *class_name; /* (n_classes), NULL when classes are plain numbers */
+    const float *target;           /* (n, n_targets), REAL */
+    size_t n_targets;
+    const char *const *column; /* names of the input elements (csv), or NULL */
+    const char *const *target_column;
+    uint64_t identity; /* XXH3-64 over inputs and targets */
+    ds_arena *arena;
+} ds_dataset;
+
+/* Affine normalisation, per element or per channel: x' = (x - mean) / std. Kept in the checkpoint
+ * as /input/mean, std. */
+typedef struct ds_normalizer {
+    size_t n;                /* 0: none (identity); else channels of the input, or elements */
+    float scale;             /* bytes are multiplied by this first: 1 or 1/255 */
+    const float *mean, *std; /* (n) */
+} ds_normalizer;
+
+/* What a reader is asked for. */
+typedef struct ds_read_request {
+    const ds_value *source; /* the config's map, `format` included */
+    ds_target_kind kind;    /* what the loss wants */
+    const ds_shape *input;  /* the model's input, for messages and reshaping; elements must agree */
+    size_t n_classes;       /* 0: find out */
+    const char *const *class_name; /* a known mapping (from the training split or a checkpoint):
+                                      text classes must be in it */
+    bool targets_optional;         /* predict: a file without targets is fine */
+    uint64_t seed;                 /* synthetic */
+    const char *split; /* "train", "test", "validation" for messages and synthetic streams */
+} ds_read_request;
+
+typedef struct ds_format_ops {
+    const char *name;
+    const char *help;
+    const ds_option *options; /* without `format` */
+    size_t options_size;
+    ds_status (*read)(const void *options, const ds_read_request *request, ds_dataset *out);
+} ds_format_ops;
+
+DS_API const ds_format_ops *ds_format_at(size_t i); /* NULL past the end */
+DS_API const ds_format_ops *ds_format_find(const char *name);
+
+/* Local. Read one source. Errors: DATA naming file, place, found, expected. */
+DS_API ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **out) DS_NODISCARD;
+DS_API void ds_dataset_destroy(ds_dataset **dataset);
+
+/* The splits of a run. validation and test may be NULL. */
+typedef struct ds_splits {
+    ds_dataset *train, *validation, *test;
+    ds_normalizer normalizer; /* over the training split only */
+    ds_arena *arena;
+} ds_splits;
+/* Collective. Reads all sources on every rank, cuts off the validation fraction (by a keyed order),
+ * computes the normalisation by the ranks together in fixed blocks. All ranks succeed or all fail
+ * alike. A loss with CLASS targets and `kept` (class names, normaliser) from a checkpoint use those
+ * instead of computing; NULL: compute. */
+typedef struct ds_kept_data {
+    const ds_normalizer *normalizer;
+    size_t n_classes;
+    const char *const *class_name;
+} ds_kept_data;
+DS_API ds_status ds_splits_read(ds_world *world, const ds_config *config, const ds_shape *input,
+                                const ds_kept_data *kept, ds_splits **out) DS_NODISCARD;
+DS_API void ds_splits_destroy(ds_splits **splits);
+
+/* Local. Samples index[0..n) normalised into x (n, elements, row stride) and their targets: label
+ * (n) or value (n, n_targets), the other may be NULL. */
+DS_API void ds_dataset_fetch(const ds_dataset *self, const ds_normalizer *normalizer, size_t n,
+                             const uint64_t *index, float *x, size_t stride, int32_t *label,
+                             float *value);
+
+/* The order of an epoch: a keyed bijection of [0, n) (cycle-walking Feistel network over Philox).
+ */
+typedef struct ds_order {
+    uint64_t n;
+    unsigned half_bits;
+    uint32_t key[8]; /* a round each */
+} ds_order;
+DS_API ds_order ds_order_for(uint64_t seed, uint64_t epoch, uint64_t n);
+DS_API uint64_t ds_order_at(const ds_order *self, uint64_t position);
+
+#endif

@@ -1,0 +1,94 @@
+/* The arithmetic a rank computes with. A table is chosen once at start: `ref` (plain loops: the
+ * specification), `openblas`, `onednn` and `auto`, which picks one of them for each shape by a
+ * fixed table in the source. Which kernel computes a shape is a pure function of operation, shape
+ * and numerics; it is never timed at run time. All matrices are row-major float32 with a row
+ * stride. Element-wise loops give the same bits on every instruction set (no contraction, no
+ * reassociation). */
+#ifndef DS_KERNELS_H
+#define DS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "descent/status.h"
+
+/* c (m, n) = op(a) op(b) + beta c, beta 0 or 1. op is 'N' or 'T': op(a) is (m, k), op(b) is (k, n).
+ * beta 0 never reads c. m, n or k may be 0 (k = 0: c = beta c). */
+typedef struct ds_gemm {
+    char ta, tb;
+    size_t m, n, k;
+    const float *a;
+    size_t lda;
+    const float *b;
+    size_t ldb;
+    float beta;
+    float *c;
+    size_t ldc;
+} ds_gemm;
+
+typedef enum ds_activation {
+    DS_ACT_NONE,
+    DS_ACT_RELU,
+    DS_ACT_LEAKY_RELU, /* slope 0.01 */
+    DS_ACT_SIGMOID,
+    DS_ACT_TANH,
+    DS_ACT_GELU /* exact: x Phi(x) */
+} ds_activation;
+
+typedef struct ds_kernels {
+    const char *name;
+    const char *help;
+    ds_status (*gemm)(const ds_gemm *call);
+    /* Local. dst (n) += src. */
+    void (*add)(size_t n, float *restrict dst, const float *restrict src);
+    /* Local. dst (n) = a + b. */
+    void (*sum)(size_t n, float *restrict dst, const float *restrict a, const float *restrict b);
+    /* Local. Sum of squares in double over 16 fixed lanes, folded in lane order. */
+    double (*squares)(size_t n, const float *x);
+    /* Local. True if no element is NaN or infinite. */
+    bool (*finite)(size_t n, const float *x);
+    /* Local. y (rows, cols) += bias (cols). */
+    void (*bias)(size_t rows, size_t cols, const float *bias, float *y, size_t ldy);
+    /* Local. dst (cols) = [dst +] (sum of the rows of dy in row order): one rounding for the last
+     * addition. */
+    void (*bias_gradient)(size_t rows, size_t cols, const float *dy, size_t ldy, float *dst,
+                          bool add);
+    /* Local. y = f(x); x and y may be the same block. */
+    void (*activate)(ds_activation f, size_t rows, size_t cols, const float *x, size_t ldx,
+                     float *y, size_t ldy);
+    /* Local. dx = dy f'(x), from y = f(x) alone but for gelu, which reads x; dx may be dy. */
+    void (*activate_gradient)(ds_activation f, size_t rows, size_t cols, const float *x, size_t ldx,
+                              const float *y, size_t ldy, const float *dy, size_t lddy, float *dx,
+                              size_t lddx);
+    /* Local. y = softmax of each row; in place allowed. */
+    void (*softmax)(size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+} ds_kernels;
+
+/* Local. Table by name, NULL if unknown or not built in; i-th table, NULL past the end. */
+DS_API const ds_kernels *ds_kernels_find(const char *name);
+DS_API const ds_kernels *ds_kernels_at(size_t i);
+
+/* Local. True when gemm with beta = 1 is bit for bit a gemm with beta = 0 and one addition an
+ * element, for this shape (probed with data that would show a difference; needs k <= 256). Not for
+ * the inside of a step. */
+DS_API bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t n, size_t k);
+
+/* Sets OpenBLAS, oneDNN and OpenMP threads. Only when the program asks. */
+DS_API void ds_kernels_set_threads(int threads);
+
+/* What the bits depend on besides config, data and seed (DESIGN: numerics). Plain data: ranks
+ * compare it. */
+typedef struct ds_numerics {
+    char kernels[32], isa[32], blas_core[32], blas_version[32], onednn_version[32], compiler[64],
+        libc[32];
+    int threads;
+} ds_numerics;
+
+/* Local. The numerics in force for `kernels` and `threads`. */
+DS_API void ds_numerics_read(const ds_kernels *kernels, int threads, ds_numerics *out);
+/* Local. One line, "kernels auto, isa avx512, OpenBLAS 0.3.21 Cooperlake, ..."; returns text. */
+DS_API const char *ds_numerics_text(const ds_numerics *self, size_t room, char *text);
+/* Local. NULL, or one line that says OpenBLAS runs a slower core than the CPU allows, and why. */
+DS_API const char *ds_numerics_warning(size_t room, char *text);
+
+#endif

@@ -1,0 +1,100 @@
+/* Layers: what a model is made of. One file and one line in layers.list add one.
+ * Dimensions: n rows (samples of one shard) of `in` or `out` elements each. */
+#ifndef DS_LAYER_H
+#define DS_LAYER_H
+
+#include "descent/kernels.h"
+#include "descent/option.h"
+#include "descent/param.h"
+
+enum { DS_LAYER_MAX_PARAMS = 8 };
+
+typedef struct ds_layer_ops ds_layer_ops;
+typedef struct ds_layer_builder
+    ds_layer_builder; /* collects parameters while a model is put together */
+
+typedef enum ds_init_kind {
+    DS_INIT_DEFAULT, /* the one fitting the activation that follows: he for relu and its kin, else
+                        xavier */
+    DS_INIT_ZEROS,
+    DS_INIT_ONES,
+    DS_INIT_NORMAL, /* standard deviation 0.01 */
+    DS_INIT_XAVIER_UNIFORM,
+    DS_INIT_XAVIER_NORMAL,
+    DS_INIT_HE_UNIFORM,
+    DS_INIT_HE_NORMAL
+} ds_init_kind;
+#define DS_INIT_CHOICES \
+    "default|zeros|ones|normal|xavier_uniform|xavier_normal|he_uniform|he_normal"
+
+typedef struct ds_layer {
+    const ds_layer_ops *ops;
+    const char *name;    /* "dense1" */
+    const void *options; /* the ops' options struct, filled */
+    bool trainable;
+    ds_activation followed_by; /* for the default init */
+    ds_shape in, out;          /* of one sample; prepare sets out */
+    size_t kept; /* prepare sets: floats a sample kept from forward to backward besides x and y */
+    size_t n_params;
+    const ds_param *param[DS_LAYER_MAX_PARAMS]; /* valid once the model stands */
+    void *plan; /* prepare may set: the layer's own constants, in the model's arena */
+} ds_layer;
+
+/* The rows of one shard at one layer. Blocks are row-major with their strides; borrowed for the
+ * call. */
+typedef struct ds_rows {
+    size_t n;
+    const float *x; /* (n, in) */
+    float *y;       /* (n, out); same block as x for in-place layers */
+    float *dy;      /* (n, out) gradient of the summed loss by y */
+    float *dx;   /* (n, in) or NULL where nobody needs it; same block as dy for in-place layers */
+    float *kept; /* (n, kept) */
+    size_t x_stride, y_stride, kept_stride; /* dx strides as x, dy as y */
+    bool training;
+    int64_t step;    /* for counter-based randomness */
+    size_t position; /* of the first row in the step's batch */
+} ds_rows;
+
+struct ds_layer_ops {
+    const char *name;
+    const char *help;
+    const ds_option *options;
+    size_t options_size;
+    bool in_place;            /* y may overwrite x: backward needs y only */
+    ds_activation activation; /* what it is to a preceding layer's default init, or NONE */
+    /* Check the input shape, set out, kept and plan, declare parameters. Errors: USAGE naming
+     * layer, found, expected. */
+    ds_status (*prepare)(ds_layer *self, ds_layer_builder *builder);
+    ds_status (*forward)(const ds_layer *self, const ds_kernels *k, const float *params,
+                         const ds_rows *rows);
+    /* dx from dy. */
+    ds_status (*backward)(const ds_layer *self, const ds_kernels *k, const float *params,
+                          const ds_rows *rows);
+    /* Inside rows [from, to) of parameter p's gradient from these rows: stored in dst (the first of
+     * those rows, stride of the parameter), or added with ONE rounding an element when add is true.
+     * NULL when there are no parameters. */
+    ds_status (*gradient)(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
+                          size_t to, const ds_rows *rows, float *dst, bool add);
+    /* May gradient() be asked to add by itself for shards of n rows (else the model adds)? NULL:
+     * never. */
+    bool (*adds)(const ds_layer *self, const ds_kernels *k, size_t p, size_t panel_rows, size_t n);
+};
+
+/* For prepare. Declare the next parameter: `shape` outside, transposed as in ds_param; fan_in and
+ * fan_out for xavier and he. Its gradient is asked for in panels of whole inside rows. */
+typedef struct ds_param_spec {
+    const char *suffix; /* "weight" */
+    ds_shape shape;
+    bool transposed;
+    ds_init_kind init;
+    size_t fan_in, fan_out;
+} ds_param_spec;
+ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer,
+                             const ds_param_spec *spec) DS_NODISCARD;
+/* For prepare: memory that lives as long as the model. */
+ds_arena *ds_layer_arena(ds_layer_builder *builder);
+
+DS_API const ds_layer_ops *ds_layer_at(size_t i); /* NULL past the end */
+DS_API const ds_layer_ops *ds_layer_find(const char *name);
+
+#endif

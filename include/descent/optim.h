@@ -1,0 +1,42 @@
+/* Optimizers. One file and one line in optim.list add one. Formulas as torch.optim's. */
+#ifndef DS_OPTIM_H
+#define DS_OPTIM_H
+
+#include <stdint.h>
+
+#include "descent/option.h"
+
+/* How much of the model an update must see at once: any slice; whole tensors; or it drives and asks
+ * for loss and gradient at points of its choice. */
+typedef enum ds_reach { DS_REACH_ELEMENT, DS_REACH_TENSOR, DS_REACH_MODEL } ds_reach;
+
+enum { DS_OPTIM_MAX_SLOTS = 4 };
+
+/* One slice of one tensor at one step. g is the gradient summed over samples; g * scale is the mean
+ * (clipping included). slot[i] are this slice's state blocks. All (n), float32, never overlapping.
+ */
+typedef struct ds_update {
+    size_t n;
+    float *w;
+    const float *g;
+    float *slot[DS_OPTIM_MAX_SLOTS];
+    float scale;
+    double lr;
+    int64_t t; /* updates done, this one included: from 1 */
+} ds_update;
+
+typedef struct ds_optim_ops {
+    const char *name;
+    const char *help;
+    const ds_option *options; /* without lr and clip_norm, which are common */
+    size_t options_size;
+    ds_reach reach;
+    size_t n_slots;
+    const char *slot_name[DS_OPTIM_MAX_SLOTS]; /* in the checkpoint: "momentum", "exp_avg", ... */
+    void (*step)(const void *options, const ds_update *update);
+} ds_optim_ops;
+
+DS_API const ds_optim_ops *ds_optim_at(size_t i); /* NULL past the end */
+DS_API const ds_optim_ops *ds_optim_find(const char *name);
+
+#endif

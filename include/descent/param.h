@@ -1,0 +1,46 @@
+/* Parameters: tensors of one flat block of float32. Inside, a tensor is `rows` rows of `cols`
+ * floats, a row every `stride` floats, padding zero; dense weights lie (in, out). Outside
+ * (checkpoint, hash, export) it has the shape PyTorch keeps, without padding. */
+#ifndef DS_PARAM_H
+#define DS_PARAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "descent/shape.h"
+
+enum {
+    DS_BLOCK = 4096
+}; /* floats of a tensor that are never parted: slice and bucket borders, norms */
+
+typedef struct ds_param {
+    const char *name; /* "dense1/weight" */
+    ds_shape shape;   /* outside */
+    bool transposed;  /* inside rows are outside columns: outside is (cols, rows) */
+    bool trainable;   /* false: never updated, no gradient */
+    size_t offset;    /* of its first float in the flat block; a multiple of 16 */
+    size_t rows, cols, stride;
+} ds_param;
+
+typedef struct ds_layout {
+    size_t n_params;
+    const ds_param *param; /* in model order, offsets rising, without gaps but padding */
+    size_t n_floats;       /* length of a flat block */
+} ds_layout;
+
+/* Local. Floats a tensor takes inside, padding included. */
+static inline size_t ds_param_floats(const ds_param *self)
+{
+    return self->rows * self->stride;
+}
+/* Local. Copy a tensor out of a flat block to its outside form (dense, elements of shape), and back
+ * (padding untouched). */
+DS_API void ds_param_export(const ds_param *self, const float *flat, float *outside);
+DS_API void ds_param_import(const ds_param *self, const float *outside, float *flat);
+/* Local. Elements of all tensors, padding not counted. */
+DS_API size_t ds_layout_elements(const ds_layout *self);
+/* Local. params_hash: XXH3-64 of all tensors' outside forms in model order. Allocates scratch. */
+DS_API ds_status ds_layout_hash(const ds_layout *self, const float *flat,
+                                uint64_t *out) DS_NODISCARD;
+
+#endif

@@ -1,0 +1,52 @@
+/* The plan: a pure function of config x data x ranks. Who computes which shards, which subtrees
+ * each rank adds, where buckets and slices lie, what memory and wire it takes. All ranks agree on
+ * its hash before the first step. */
+#ifndef DS_PLAN_H
+#define DS_PLAN_H
+
+#include "descent/config.h"
+#include "descent/model.h"
+
+/* A slice: floats [first, first + count) of one tensor in the flat block. */
+typedef struct ds_slice {
+    size_t param, first, count;
+} ds_slice;
+
+/* A subtree of shards owned by one rank. */
+typedef struct ds_node {
+    int lo, hi, rank;
+} ds_node;
+
+typedef struct ds_plan {
+    int ranks, shards; /* V */
+    int pass_shards;   /* at most so many shards in one forward and backward pass */
+    size_t batch;      /* samples a step: size x accumulate */
+    size_t samples, steps_per_epoch;
+    int64_t total_steps; /* of the run; INT64_MAX when only a stopping rule ends it */
+    size_t n_nodes;      /* partials of all ranks, rising by shard */
+    ds_node *node;
+    size_t *node_begin; /* (ranks + 1): rank r owns nodes [node_begin[r], node_begin[r + 1]) */
+    size_t n_buckets;
+    size_t *bucket_begin; /* (n_buckets * ranks + 1): slices of bucket b owned by rank r are
+                             [bucket_begin[b * ranks + r], bucket_begin[b * ranks + r + 1]) of
+                             `slice` */
+    ds_slice *slice;      /* trainable tensors only */
+    size_t n_slices;
+    uint64_t hash;
+    ds_arena *arena;
+} ds_plan;
+
+/* Local. `layout` and samples as the ranks agreed. reach TENSOR keeps tensors whole. Errors: USAGE
+ * (more ranks than shards: names the line to add). */
+DS_API ds_status ds_plan_create(const ds_config *config, const ds_layout *layout, size_t samples,
+                                int ranks, ds_plan **out) DS_NODISCARD;
+DS_API void ds_plan_destroy(ds_plan **plan);
+/* Local. First shard of a rank: r * V / ranks. */
+DS_API int ds_plan_shard_begin(const ds_plan *self, int rank);
+/* Local. Samples of the batch of update t (short at the end of an epoch) and the epoch position of
+ * its first sample. */
+DS_API size_t ds_plan_batch(const ds_plan *self, int64_t step, size_t *position);
+/* Local. Most samples a rank holds in one pass, most rows of one shard. */
+DS_API size_t ds_plan_pass_rows(const ds_plan *self, int rank);
+
+#endif
