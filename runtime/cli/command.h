@@ -1,4 +1,4 @@
-/* A command of the program: one file and one line in commands.list. */
+/* A command of the program: one file, cmd_NAME.c, and one line, X(NAME), in commands.list. */
 #ifndef DS_COMMAND_H
 #define DS_COMMAND_H
 
