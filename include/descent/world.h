@@ -11,6 +11,11 @@
 
 typedef struct ds_world ds_world;
 
+/* Local. A world of this process alone; works with and without MPI running. */
+DS_API ds_status ds_world_self(ds_world **out) DS_NODISCARD;
+/* Local by the standard's leave: no rank waits for another. Accepts NULL. */
+DS_API void ds_world_destroy(ds_world **world);
+
 DS_API int ds_world_rank(const ds_world *self);
 DS_API int ds_world_size(const ds_world *self);
 DS_API int ds_world_hosts(const ds_world *self);        /* how many hosts the ranks live on */
@@ -21,8 +26,7 @@ DS_API const char *ds_world_host(const ds_world *self); /* this host's name */
  * failing rank, and ds_last_error() on all of them is that rank's message ("rank 1 of 3 on host a:
  * ..." when size > 1 and not all failed alike). */
 DS_API ds_status ds_agree(ds_world *self, ds_status mine) DS_NODISCARD;
-/* Collective. Bytes of rank 0 to all; *n too when given as 0 elsewhere is not allowed: n is equal
- * on all ranks. */
+/* Collective. Bytes of rank `root` to all; n is equal on all ranks. */
 DS_API ds_status ds_world_broadcast(ds_world *self, void *bytes, size_t n, int root) DS_NODISCARD;
 /* Collective. Element-wise sums over ranks, in place. Exact when all but one rank hold zeros in an
  * element. */
