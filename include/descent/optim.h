@@ -34,6 +34,9 @@ typedef struct ds_optim_ops {
     size_t n_slots;
     const char *slot_name[DS_OPTIM_MAX_SLOTS]; /* in the checkpoint: "momentum", "exp_avg", ... */
     void (*step)(const void *options, const ds_update *update);
+    /* After ds_options_parse, once: judge and settle what one option alone cannot (adam's `betas`
+     * pair). Errors: USAGE. NULL: nothing to do. */
+    ds_status (*check)(void *options);
 } ds_optim_ops;
 
 DS_API const ds_optim_ops *ds_optim_at(size_t i); /* NULL past the end */
