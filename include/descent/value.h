@@ -17,8 +17,10 @@ struct ds_value {
     const char *text;   /* a scalar's text, "" for null; else NULL */
     bool quoted;        /* a quoted scalar is text even if it looks like a number */
     const char *source; /* "spiral.yaml", "--set", or "default" */
-    int line, column;   /* from 1; 0 where there is no place in a file */
-    size_t n;           /* children of a map or list, in the file's order */
+    int line, column;   /* from 1; 0 where there is no place in a file. A map's or list's own place
+                           is its key's */
+    int key_line, key_column; /* of the key; 0 where there is none */
+    size_t n;                 /* children of a map or list, in the file's order */
     ds_value **child;
 };
 
@@ -34,6 +36,12 @@ DS_API ds_status ds_value_add(ds_arena *arena, ds_value *self, ds_value *child) 
 /* Local. Fail with USAGE and "spiral.yaml:3:7: " (or "--set: ") before the message. `at` may be
  * NULL. */
 DS_API ds_status ds_value_fail(const ds_value *at, const char *fmt, ...) DS_PRINTF(2, 3);
+/* Local. The same, pointing at the key instead of the value. */
+DS_API ds_status ds_value_fail_key(const ds_value *at, const char *fmt, ...) DS_PRINTF(2, 3);
+/* Local. True for nothing at all: NULL, or a null scalar. */
+DS_API bool ds_value_is_null(const ds_value *self);
+/* Local. "a map", "a list", "nothing" or "'text'" (shortened) for messages; returns text. */
+DS_API const char *ds_value_describe(const ds_value *self, size_t room, char *text);
 /* Local. The member of `names` (n of them) nearest to `wrong` by edit distance, NULL if none is
  * near. */
 DS_API const char *ds_closest(const char *wrong, size_t n, const char *const *names);
