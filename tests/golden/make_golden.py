@@ -1,0 +1,195 @@
+#!/usr/bin/python3
+"""Numbers from PyTorch that the tests compare with; the only source of what stands in *.txt here.
+
+  make_golden.py           write optim.txt, losses.txt, mlp20.txt and mlp20.csv beside this file
+  make_golden.py --check   compute afresh and compare with what is there (exit 77 without torch)
+
+A line of a .txt file is `name count value...`; tests/golden/golden.h reads it.
+"""
+import math
+import pathlib
+import sys
+
+try:
+    import torch
+except ImportError:
+    print("skipped: no PyTorch here (Debian: apt install python3-torch)")
+    sys.exit(77)
+
+HERE = pathlib.Path(__file__).resolve().parent
+STEPS, WIDTH = 20, 37
+
+
+def wave(n, a, b, digits=4):
+    """n numbers in (-1, 1) that anyone can compute again: sin(a + b i^2), rounded."""
+    return [round(math.sin(a + b * i * i), digits) for i in range(n)]
+
+
+# name: torch's class and arguments. The tests set the same options; keep the two together.
+OPTIMIZERS = {
+    "sgd": (torch.optim.SGD, dict(lr=0.1)),
+    "sgd_decay": (torch.optim.SGD, dict(lr=0.1, weight_decay=0.05)),
+    "momentum": (torch.optim.SGD, dict(lr=0.05, momentum=0.9)),
+    "momentum_decay": (torch.optim.SGD, dict(lr=0.05, momentum=0.8, weight_decay=0.02)),
+    "momentum_dampened": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, dampening=0.3)),
+    "nesterov": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, nesterov=True)),
+    "nesterov_decay": (torch.optim.SGD, dict(lr=0.05, momentum=0.8, weight_decay=0.02, nesterov=True)),
+    "adam": (torch.optim.Adam, dict(lr=0.01)),
+    "adam_decay": (torch.optim.Adam, dict(lr=0.01, weight_decay=0.1)),
+    "adam_betas": (torch.optim.Adam, dict(lr=0.02, betas=(0.8, 0.95), eps=1e-4)),
+    "adamw": (torch.optim.AdamW, dict(lr=0.01, weight_decay=0.01)),
+    "adamw_decay": (torch.optim.AdamW, dict(lr=0.01, weight_decay=0.3)),
+}
+
+
+def optim_numbers():
+    out = {"start": wave(WIDTH, 0.3, 0.7)}
+    for t in range(STEPS):
+        out[f"gradient/{t + 1}"] = wave(WIDTH, 1.0 + t, 0.11 + 0.013 * t)
+    for name, (kind, arguments) in OPTIMIZERS.items():
+        w = torch.nn.Parameter(torch.tensor(out["start"], dtype=torch.float32))
+        optimizer = kind([w], **arguments)
+        for t in range(1, STEPS + 1):
+            w.grad = torch.tensor(out[f"gradient/{t}"], dtype=torch.float32)
+            optimizer.step()
+            if t in (1, 2, STEPS):
+                out[f"{name}/{t}"] = w.detach().tolist()
+    out.update(schedule_numbers())
+    return out
+
+
+def schedule_numbers():
+    def rates(n, base, make):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=base)
+        schedule, got = make(optimizer), []
+        for _ in range(n):
+            got.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+        return got
+
+    lr = torch.optim.lr_scheduler
+    warm = rates(5, 0.1, lambda o: lr.LinearLR(o, start_factor=0.2, total_iters=4))
+    cosine = rates(35, 0.1, lambda o: lr.CosineAnnealingLR(o, T_max=35, eta_min=0.001))
+    return {
+        "lr/constant": [0.1] * 40,
+        "lr/step": rates(40, 0.1, lambda o: lr.StepLR(o, step_size=7, gamma=0.5)),
+        "lr/cosine": rates(40, 0.1, lambda o: lr.CosineAnnealingLR(o, T_max=40)),
+        "lr/cosine_warm": warm + cosine,
+    }
+
+
+def loss_numbers():
+    """Values and gradients in double, of the float32 inputs."""
+    rows, cols = 6, 11
+    z = [round(x * s, 3) for x, s in zip(wave(rows * cols, 0.2, 0.37), [1, 5, 30] * (2 * cols))]
+    label = [(3 * i + 1) % cols for i in range(rows)]
+    y = wave(rows * cols, 2.2, 0.53)
+    out = {"rows": [rows], "cols": [cols], "z": z, "label": label, "value": y}
+    as_double = lambda v: torch.tensor(v, dtype=torch.float32).double().reshape(rows, cols)
+    losses = {
+        "cross_entropy": lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(label), reduction="sum"),
+        "mse": lambda x: torch.nn.functional.mse_loss(x, as_double(y)) * rows,
+    }
+    for name, loss in losses.items():
+        x = as_double(z).requires_grad_()
+        value = loss(x)
+        value.backward()
+        out[f"{name}/sum"] = [value.item()]
+        out[f"{name}/gradient"] = x.grad.flatten().tolist()
+    return out
+
+
+# A network from a saved start, 20 steps of the whole data set: 5 -> 8 relu -> 6 tanh -> 3, cross entropy.
+SIZES, ROWS = [5, 8, 6, 3], 24
+NETWORKS = {
+    "sgd": (torch.optim.SGD, dict(lr=0.2, weight_decay=0.01)),
+    "momentum": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, weight_decay=0.01)),
+    "nesterov": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, weight_decay=0.01, nesterov=True)),
+    "adam": (torch.optim.Adam, dict(lr=0.01, weight_decay=0.01)),
+    "adamw": (torch.optim.AdamW, dict(lr=0.01, weight_decay=0.1)),
+}
+
+
+def network_data():
+    x = wave(ROWS * SIZES[0], 0.5, 0.21, 3)
+    rows = [x[i * SIZES[0]:(i + 1) * SIZES[0]] for i in range(ROWS)]
+    label = [(0 if r[0] + r[1] > 0.3 else 1 if r[2] - r[3] > 0 else 2) for r in rows]
+    return rows, label
+
+
+def network_csv():
+    rows, label = network_data()
+    head = ",".join(f"x{i}" for i in range(SIZES[0])) + ",class\n"
+    return head + "".join(",".join(map(str, r)) + f",{k}\n" for r, k in zip(rows, label))
+
+
+def network_numbers():
+    rows, label = network_data()
+    out = {"x": sum(rows, []), "label": label}
+    for i, (n, m) in enumerate(zip(SIZES, SIZES[1:]), 1):
+        out[f"start/dense{i}/weight"] = wave(m * n, 0.1 * i, 0.3 + 0.1 * i)
+        out[f"start/dense{i}/bias"] = [round(0.1 * v, 4) for v in wave(m, i, 0.4)]
+    for name, (kind, arguments) in NETWORKS.items():
+        out.update(network_run(name, kind, arguments, out, torch.tensor(rows), torch.tensor(label)))
+    return out
+
+
+def network_run(name, kind, arguments, start, x, label):
+    layers = []
+    for i, (n, m) in enumerate(zip(SIZES, SIZES[1:]), 1):
+        layer = torch.nn.Linear(n, m)
+        layer.weight.data = torch.tensor(start[f"start/dense{i}/weight"]).reshape(m, n)
+        layer.bias.data = torch.tensor(start[f"start/dense{i}/bias"])
+        layers.append(layer)
+    net = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.Tanh(), layers[2])
+    optimizer, losses = kind(net.parameters(), **arguments), []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(net(x), label)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    out = {f"{name}/loss": losses}
+    for i, layer in enumerate(layers, 1):
+        out[f"{name}/dense{i}/weight"] = layer.weight.detach().flatten().tolist()
+        out[f"{name}/dense{i}/bias"] = layer.bias.detach().tolist()
+    return out
+
+
+def text_of(numbers):
+    return "".join(f"{k} {len(v)} " + " ".join(format(x, ".12g") for x in v) + "\n" for k, v in numbers.items())
+
+
+def read(path):
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {words[0]: [float(x) for x in words[2:]] for words in lines}
+
+
+def differences(path, fresh):
+    """Largest max|a - b| / max|b| over the lines of a file."""
+    have, worst = read(path), 0.0
+    if list(have) != list(fresh):
+        return math.inf
+    for name, b in fresh.items():
+        a = have[name]
+        if len(a) != len(b):
+            return math.inf
+        worst = max(worst, max(abs(p - q) for p, q in zip(a, b)) / (max(map(abs, b)) or 1))
+    return worst
+
+
+def main():
+    torch.set_num_threads(1)
+    made = {"optim.txt": optim_numbers(), "losses.txt": loss_numbers(), "mlp20.txt": network_numbers()}
+    if sys.argv[1:] == ["--check"]:
+        worst = {name: differences(HERE / name, numbers) for name, numbers in made.items()}
+        same = (HERE / "mlp20.csv").read_text() == network_csv()
+        print(f"torch {torch.__version__}; largest difference (at most 1e-6):", worst, "csv equal:", same)
+        sys.exit(not (same and max(worst.values()) <= 1e-6))
+    for name, numbers in made.items():
+        (HERE / name).write_text(text_of(numbers))
+    (HERE / "mlp20.csv").write_text(network_csv())
+
+
+main()
