@@ -73,8 +73,13 @@ DS_API const ds_kernels *ds_kernels_at(size_t i);
  * the inside of a step. */
 DS_API bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t n, size_t k);
 
-/* Sets OpenBLAS, oneDNN and OpenMP threads. Only when the program asks. */
+/* Local. Sets OpenBLAS, oneDNN and OpenMP threads of the calling thread. Only when the program
+ * asks; until then the first ds_kernels_find or ds_kernels_at has set 1. */
 DS_API void ds_kernels_set_threads(int threads);
+/* Local. The highest instruction set that products may use: "auto" (what the CPU has), "base",
+ * "avx2" or "avx512". Before the first product. Errors: USAGE with the line to add when OpenBLAS
+ * was loaded with a core above the bound (it cannot change any more). */
+DS_API ds_status ds_kernels_limit_isa(const char *isa) DS_NODISCARD;
 
 /* What the bits depend on besides config, data and seed (DESIGN: numerics). Plain data: ranks
  * compare it. */

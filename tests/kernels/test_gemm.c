@@ -1,0 +1,280 @@
+/* Every kernel table against a product in double, on random shapes (0, 1 and primes among them),
+ * all transposes and strides; the fuse probe; the tables are different functions. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "descent/kernels.h"
+#include "descent/rng.h"
+
+enum { N_SHAPES = 200, MAX_SIDE = 131, PAD = 24 };
+
+static float *random_block(ds_rng *rng, uint64_t stream, size_t n)
+{
+    float *x = malloc((n + 1) * sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t word[4];
+        ds_rng_block(rng, stream, i, word);
+        x[i] = (float)(int32_t)word[0] * 0x1p-31f;
+    }
+    return x;
+}
+
+static size_t pick(ds_rng *rng, uint64_t index)
+{
+    static const size_t sides[] = {0,  1,  2,  3,  7,  10,  13,  16, 17,
+                                   31, 32, 47, 64, 97, 127, 128, 131};
+    return sides[ds_rng_bits(rng, index) % (sizeof sides / sizeof *sides)];
+}
+
+typedef struct problem {
+    ds_gemm call;
+    float *a, *b, *c0, *c;
+    size_t n_c;
+} problem;
+
+static problem problem_make(ds_rng *rng, uint64_t id)
+{
+    problem p = {.call = {.ta = (id & 1) ? 'T' : 'N', .tb = (id & 2) ? 'T' : 'N'}};
+    ds_gemm *g = &p.call;
+    g->beta = (id & 4) ? 1.0f : 0.0f;
+    g->m = pick(rng, 8 * id), g->n = pick(rng, 8 * id + 1), g->k = pick(rng, 8 * id + 2);
+    if (id % 16 == 15)
+        g->k = 1009; /* a prime beyond the libraries' blocks */
+    size_t pad = ds_rng_bits(rng, 8 * id + 3) % PAD;
+    g->lda = (g->ta == 'N' ? g->k : g->m) + pad;
+    g->ldb = (g->tb == 'N' ? g->n : g->k) + pad / 2;
+    g->ldc = g->n + pad / 3;
+    p.n_c = g->m * g->ldc;
+    g->a = p.a = random_block(rng, 3 * id + 1000, (g->ta == 'N' ? g->m : g->k) * g->lda);
+    g->b = p.b = random_block(rng, 3 * id + 1001, (g->tb == 'N' ? g->k : g->n) * g->ldb);
+    p.c0 = random_block(rng, 3 * id + 1002, p.n_c);
+    p.c = malloc((p.n_c + 1) * sizeof *p.c);
+    ck_assert_ptr_nonnull(p.c);
+    g->c = p.c;
+    return p;
+}
+
+static void problem_free(problem *p)
+{
+    free(p->a);
+    free(p->b);
+    free(p->c0);
+    free(p->c);
+}
+
+/* Largest error in units of |a| |b| + |c|, which bounds what rounding can do. Padding and, under
+ * beta 0, the old c must not matter: both are NaN. */
+static double problem_error(const ds_kernels *k, problem *p)
+{
+    const ds_gemm *g = &p->call;
+    for (size_t i = 0; i < p->n_c; i++)
+        p->c[i] = g->beta == 1.0f && i % g->ldc < g->n ? p->c0[i] : NAN;
+    ck_assert_int_eq(k->gemm(g), DS_OK);
+    double worst = 0.0;
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
+            double old = g->beta == 1.0f ? (double)p->c0[i * g->ldc + j] : 0.0;
+            double sum = old, size = fabs(old);
+            for (size_t q = 0; q < g->k; q++) {
+                double a = (double)(g->ta == 'N' ? g->a[i * g->lda + q] : g->a[q * g->lda + i]);
+                double b = (double)(g->tb == 'N' ? g->b[q * g->ldb + j] : g->b[j * g->ldb + q]);
+                sum += a * b;
+                size += fabs(a * b);
+            }
+            double error = fabs((double)p->c[i * g->ldc + j] - sum);
+            if (size == 0.0)
+                ck_assert(error == 0.0);
+            else
+                worst = fmax(worst, isfinite(error) ? error / size : HUGE_VAL);
+        }
+    for (size_t i = 0; i < p->n_c; i++)
+        if (i % g->ldc >= g->n)
+            ck_assert_msg(isnan(p->c[i]), "%s wrote between rows", k->name);
+    return worst;
+}
+
+START_TEST(products_are_right)
+{
+    const ds_kernels *k = ds_kernels_at((size_t)_i);
+    ds_rng rng = ds_rng_for(7, "shapes");
+    double worst = 0.0;
+    for (uint64_t id = 0; id < N_SHAPES; id++) {
+        problem p = problem_make(&rng, id);
+        double error = problem_error(k, &p);
+        ck_assert_msg(error <= 1e-6, "%s %c%c %zux%zux%zu beta %g: error %g", k->name, p.call.ta,
+                      p.call.tb, p.call.m, p.call.n, p.call.k, (double)p.call.beta, error);
+        worst = fmax(worst, error);
+        problem_free(&p);
+    }
+    printf("# %s: %d shapes, worst error %.3g of |a||b|\n", k->name, N_SHAPES, worst);
+}
+END_TEST
+
+/* Fewer than `n` elements may differ in bits between two tables, but some must. */
+START_TEST(tables_are_different_functions)
+{
+    enum { M = 64, N = 96, K = 1009 };
+    const ds_kernels *ref = ds_kernels_find("ref"), *k = ds_kernels_at((size_t)_i);
+    if (k == ref)
+        return;
+    ck_assert(k->gemm != ref->gemm && k->activate != ref->activate && k->add != ref->add);
+    ds_rng rng = ds_rng_for(8, "different");
+    float *a = random_block(&rng, 0, M * K), *b = random_block(&rng, 1, K * N);
+    static float c[2][M * N];
+    ds_gemm g = {.ta = 'N', .tb = 'N', .m = M, .n = N, .k = K, .a = a, .lda = K, .b = b, .ldb = N};
+    g.ldc = N;
+    g.c = c[0];
+    ck_assert_int_eq(ref->gemm(&g), DS_OK);
+    g.c = c[1];
+    ck_assert_int_eq(k->gemm(&g), DS_OK);
+    int differ = 0;
+    for (int i = 0; i < M * N; i++)
+        differ += memcmp(&c[0][i], &c[1][i], sizeof(float)) != 0;
+    printf("# %s: %d of %d elements differ from ref in bits\n", k->name, differ, M * N);
+    ck_assert_int_gt(differ, 0);
+    free(a);
+    free(b);
+}
+END_TEST
+
+/* The same call twice, at two addresses, gives the same bits. */
+START_TEST(products_repeat)
+{
+    const ds_kernels *k = ds_kernels_at((size_t)_i);
+    ds_rng rng = ds_rng_for(9, "repeat");
+    for (uint64_t id = 0; id < 24; id++) {
+        problem p = problem_make(&rng, id);
+        float *moved = malloc((p.n_c + 17) * sizeof *moved);
+        ck_assert_ptr_nonnull(moved);
+        memcpy(p.c, p.c0, p.n_c * sizeof *p.c);
+        memcpy(moved + 3, p.c0, p.n_c * sizeof *moved);
+        ck_assert_int_eq(k->gemm(&p.call), DS_OK);
+        p.call.c = moved + 3;
+        ck_assert_int_eq(k->gemm(&p.call), DS_OK);
+        ck_assert_mem_eq(p.c, moved + 3, p.n_c * sizeof *moved);
+        free(moved);
+        problem_free(&p);
+    }
+}
+END_TEST
+
+/* The probe's word against fresh data. */
+START_TEST(fuse_keeps_its_word)
+{
+    static const size_t shape[][3] = {{128, 1024, 16}, {128, 1024, 32}, {256, 513, 64},
+                                      {100, 10, 8},    {1, 1, 1},       {33, 7, 256},
+                                      {128, 10, 128},  {17, 1024, 31}};
+    const ds_kernels *k = ds_kernels_at((size_t)_i);
+    ds_rng rng = ds_rng_for(10, "fuse");
+    int yes = 0, n = (int)(sizeof shape / sizeof *shape);
+    for (int s = 0; s < n; s++) {
+        ds_gemm g = {.ta = 'T', .tb = 'N', .m = shape[s][0], .n = shape[s][1], .k = shape[s][2]};
+        if (!ds_kernels_fuse(k, g.ta, g.tb, g.m, g.n, g.k))
+            continue;
+        yes++;
+        g.lda = g.m + 16, g.ldb = g.ldc = g.n + 16;
+        float *a = random_block(&rng, 0, g.k * g.lda), *b = random_block(&rng, 1, g.k * g.ldb);
+        float *c = random_block(&rng, 2, g.m * g.ldc), *d = random_block(&rng, 2, g.m * g.ldc);
+        float *product = calloc(g.m * g.ldc, sizeof(float));
+        g.a = a, g.b = b, g.c = c, g.beta = 1.0f;
+        ck_assert_int_eq(k->gemm(&g), DS_OK);
+        g.c = product, g.beta = 0.0f;
+        ck_assert_int_eq(k->gemm(&g), DS_OK);
+        for (size_t i = 0; i < g.m; i++)
+            k->add(g.n, d + i * g.ldc, product + i * g.ldc);
+        ck_assert_mem_eq(c, d, g.m * g.ldc * sizeof(float));
+        free(a), free(b), free(c), free(d), free(product);
+    }
+    printf("# %s: adds by itself in %d of %d gradient shapes\n", k->name, yes, n);
+    ck_assert_int_gt(yes, 0);
+    ck_assert(!ds_kernels_fuse(k, 'T', 'N', 128, 128, 257));
+    ck_assert(!ds_kernels_fuse(k, 'T', 'N', 128, 128, 0));
+    ck_assert(ds_kernels_fuse(k, 'T', 'N', 0, 128, 16));
+}
+END_TEST
+
+/* A kernel that adds in another way (c first, then the products one by one) must be found out. */
+static ds_status chain_gemm(const ds_gemm *g)
+{
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
+            float sum = g->beta == 0.0f ? 0.0f : g->c[i * g->ldc + j];
+            for (size_t p = 0; p < g->k; p++)
+                sum += g->a[p * g->lda + i] * g->b[p * g->ldb + j];
+            g->c[i * g->ldc + j] = sum;
+        }
+    return DS_OK;
+}
+
+START_TEST(fuse_finds_out)
+{
+    ds_kernels chain = *ds_kernels_find("ref");
+    chain.gemm = chain_gemm;
+    ck_assert(!ds_kernels_fuse(&chain, 'T', 'N', 8, 8, 2));
+    ck_assert(!ds_kernels_fuse(&chain, 'T', 'N', 128, 100, 32));
+    ck_assert(ds_kernels_fuse(ds_kernels_find("ref"), 'T', 'N', 128, 100, 32));
+}
+END_TEST
+
+START_TEST(bad_calls_are_refused)
+{
+    float x[4] = {0};
+    ds_gemm g = {.ta = 'N',
+                 .tb = 'N',
+                 .m = 2,
+                 .n = 2,
+                 .k = 2,
+                 .a = x,
+                 .b = x,
+                 .c = x,
+                 .lda = 2,
+                 .ldb = 2,
+                 .ldc = 1};
+    for (size_t i = 0; ds_kernels_at(i); i++) {
+        ck_assert_int_eq(ds_kernels_at(i)->gemm(&g), DS_ERR_INTERNAL);
+        ds_gemm huge = {.ta = 'N',
+                        .tb = 'N',
+                        .m = (size_t)1 << 40,
+                        .n = 1,
+                        .k = 1,
+                        .a = x,
+                        .b = x,
+                        .c = x,
+                        .lda = 1,
+                        .ldb = 1,
+                        .ldc = 1};
+        ck_assert_int_eq(ds_kernels_at(i)->gemm(&huge), DS_ERR_USAGE);
+    }
+    ck_assert_ptr_null(ds_kernels_find("openblass"));
+}
+END_TEST
+
+int main(void)
+{
+    int n = 0;
+    while (ds_kernels_at((size_t)n))
+        n++;
+    printf("# %d kernel tables\n", n);
+    Suite *s = suite_create("gemm");
+    TCase *t = tcase_create("every table");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, products_are_right, 0, n);
+    tcase_add_loop_test(t, tables_are_different_functions, 0, n);
+    tcase_add_loop_test(t, products_repeat, 0, n);
+    tcase_add_loop_test(t, fuse_keeps_its_word, 0, n);
+    tcase_add_test(t, fuse_finds_out);
+    tcase_add_test(t, bad_calls_are_refused);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_set_tap(r, "-");
+    srunner_set_fork_status(r, CK_NOFORK);
+    srunner_run_all(r, CK_SILENT);
+    int bad = srunner_ntests_failed(r);
+    srunner_free(r);
+    return bad || n < 3 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,146 @@
+/* The tables of kernels, and the probe that tells where a product may add by itself. */
+#include "descent/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "descent/rng.h"
+#include "descent/shape.h"
+
+#include "parts.h"
+
+#define FAST                                                                                      \
+    .add = ds_fast_add, .sum = ds_fast_sum, .squares = ds_fast_squares, .finite = ds_fast_finite, \
+    .bias = ds_fast_bias, .bias_gradient = ds_fast_bias_gradient, .activate = ds_fast_activate,   \
+    .activate_gradient = ds_fast_activate_gradient, .softmax = ds_fast_softmax
+
+static const ds_kernels kernels_table[] = {
+    {.name = "auto",
+     .help = "the faster library for each shape, by a fixed table",
+     .gemm = ds_gemm_auto,
+     FAST},
+    {.name = "ref",
+     .help = "plain loops, the specification (slow)",
+     .gemm = ds_gemm_ref,
+     .add = ds_ref_add,
+     .sum = ds_ref_sum,
+     .squares = ds_ref_squares,
+     .finite = ds_ref_finite,
+     .bias = ds_ref_bias,
+     .bias_gradient = ds_ref_bias_gradient,
+     .activate = ds_ref_activate,
+     .activate_gradient = ds_ref_activate_gradient,
+     .softmax = ds_ref_softmax},
+    {.name = "openblas", .help = "OpenBLAS for all products", .gemm = ds_gemm_openblas, FAST},
+#if DS_HAVE_ONEDNN
+    {.name = "onednn", .help = "oneDNN for all products", .gemm = ds_gemm_onednn, FAST},
+#endif
+};
+
+const ds_kernels *ds_kernels_at(size_t i)
+{
+    ds_threads_default();
+    return i < sizeof kernels_table / sizeof *kernels_table ? &kernels_table[i] : NULL;
+}
+
+const ds_kernels *ds_kernels_find(const char *name)
+{
+    ds_threads_default();
+    for (size_t i = 0; i < sizeof kernels_table / sizeof *kernels_table; i++)
+        if (strcmp(kernels_table[i].name, name) == 0)
+            return &kernels_table[i];
+    return NULL;
+}
+
+enum { FUSE_MAX_K = 256, FUSE_TRIALS = 3 };
+
+/* Normal numbers whose scale moves over 2^-4 ... 2^3: sums then round at every place. */
+static void kernels_noise(const char *purpose, size_t n, float *x)
+{
+    ds_rng rng = ds_rng_for(1, purpose);
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t word[4];
+        ds_rng_block(&rng, 0, i / 4, word);
+        for (size_t j = 0; j < 4 && i + j < n; j++) {
+            float unit = (float)(int32_t)word[j] * 0x1p-31f;
+            x[i + j] = unit * (float)(1u << (word[j] & 7u)) * 0x1p-4f;
+        }
+    }
+}
+
+typedef struct ds_probe {
+    float *a, *b, *product, *c, *fused;
+    size_t n_a, n_b, n_c;
+} ds_probe;
+
+static void ds_probe_destroy(ds_probe **self)
+{
+    if (*self == NULL)
+        return;
+    free((*self)->a);
+    free((*self)->b);
+    free((*self)->product);
+    free((*self)->c);
+    free((*self)->fused);
+    free(*self);
+    *self = NULL;
+}
+
+static ds_probe *kernels_probe(size_t n_a, size_t n_b, size_t n_c)
+{
+    ds_probe *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->n_a = n_a, p->n_b = n_b, p->n_c = n_c;
+    p->a = malloc(n_a * sizeof(float));
+    p->b = malloc(n_b * sizeof(float));
+    p->product = malloc(n_c * sizeof(float));
+    p->c = malloc(n_c * sizeof(float));
+    p->fused = malloc(n_c * sizeof(float));
+    if (!p->a || !p->b || !p->product || !p->c || !p->fused)
+        ds_probe_destroy(&p);
+    return p;
+}
+
+/* One trial: c of size `scale`; true if both ways gave the same bits. */
+static bool kernels_fuse_trial(const ds_kernels *self, ds_gemm call, ds_probe *p, float scale)
+{
+    kernels_noise("fuse/c", p->n_c, p->c);
+    for (size_t i = 0; i < p->n_c; i++)
+        p->c[i] *= scale;
+    memcpy(p->fused, p->c, p->n_c * sizeof(float));
+    memset(p->product, 0, p->n_c * sizeof(float));
+    call.beta = 1.0f, call.c = p->fused;
+    if (self->gemm(&call) != DS_OK)
+        return false;
+    call.beta = 0.0f, call.c = p->product;
+    if (self->gemm(&call) != DS_OK)
+        return false;
+    for (size_t i = 0; i < call.m; i++)
+        self->add(call.n, p->c + i * call.ldc, p->product + i * call.ldc);
+    return memcmp(p->c, p->fused, p->n_c * sizeof(float)) == 0;
+}
+
+bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t n, size_t k)
+{
+    static const float scale[FUSE_TRIALS] = {1.0f, 0x1p-9f, 0x1p9f};
+    if (k == 0 || k > FUSE_MAX_K)
+        return false; /* k = 0 leaves c alone, but c + 0 turns -0 into 0 */
+    if (m == 0 || n == 0)
+        return true;
+    ds_gemm call = {.ta = ta, .tb = tb, .m = m, .n = n, .k = k};
+    call.lda = ds_stride_for(ta == 'N' ? k : m);
+    call.ldb = ds_stride_for(tb == 'N' ? n : k);
+    call.ldc = ds_stride_for(n);
+    ds_auto(ds_probe) p =
+        kernels_probe((ta == 'N' ? m : k) * call.lda, (tb == 'N' ? k : n) * call.ldb, m * call.ldc);
+    if (p == NULL)
+        return false;
+    kernels_noise("fuse/a", p->n_a, p->a);
+    kernels_noise("fuse/b", p->n_b, p->b);
+    call.a = p->a, call.b = p->b;
+    bool same = true;
+    for (size_t t = 0; t < FUSE_TRIALS && same; t++)
+        same = kernels_fuse_trial(self, call, p, scale[t]);
+    return same;
+}

@@ -1,0 +1,63 @@
+/* What the kernel tables are put together from. */
+#ifndef DS_KERNELS_PARTS_H
+#define DS_KERNELS_PARTS_H
+
+#include "descent/kernels.h"
+
+ds_status ds_gemm_ref(const ds_gemm *call);
+ds_status ds_gemm_openblas(const ds_gemm *call);
+ds_status ds_gemm_auto(const ds_gemm *call);
+/* True when the answer needs no product (m, n or k is 0): it then stands in c. */
+bool ds_gemm_empty(const ds_gemm *call);
+/* Strides and operations make sense and all counts fit an int. */
+ds_status ds_gemm_check(const ds_gemm *call);
+
+#if DS_HAVE_ONEDNN
+ds_status ds_gemm_onednn(const ds_gemm *call);
+/* True if the table in choose.c gives this shape to oneDNN. */
+bool ds_choose_onednn(char ta, char tb, size_t m, size_t n, size_t k);
+void ds_onednn_version(size_t room, char *text);
+/* bound: 0 base, 1 avx2, 2 avx512. */
+ds_status ds_onednn_limit_isa(int bound);
+#endif
+
+/* Sets one thread if nobody has set another number. */
+void ds_threads_default(void);
+void ds_openblas_threads(int threads);
+/* The core that OpenBLAS runs, "Cooperlake"; its version, "0.3.21". */
+void ds_openblas_core(size_t room, char *text);
+void ds_openblas_version(size_t room, char *text);
+/* The instruction set that core uses: 0 base, 1 avx2, 2 avx512. */
+int ds_openblas_isa(void);
+/* What this CPU has: 0 base, 1 avx2, 2 avx512; -1 where the names mean nothing (not x86-64). */
+int ds_cpu_isa(void);
+
+void ds_ref_activate(ds_activation f, size_t rows, size_t cols, const float *x, size_t ldx,
+                     float *y, size_t ldy);
+void ds_ref_activate_gradient(ds_activation f, size_t rows, size_t cols, const float *x, size_t ldx,
+                              const float *y, size_t ldy, const float *dy, size_t lddy, float *dx,
+                              size_t lddx);
+void ds_ref_softmax(size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+void ds_ref_add(size_t n, float *restrict dst, const float *restrict src);
+void ds_ref_sum(size_t n, float *restrict dst, const float *restrict a, const float *restrict b);
+double ds_ref_squares(size_t n, const float *x);
+bool ds_ref_finite(size_t n, const float *x);
+void ds_ref_bias(size_t rows, size_t cols, const float *bias, float *y, size_t ldy);
+void ds_ref_bias_gradient(size_t rows, size_t cols, const float *dy, size_t ldy, float *dst,
+                          bool add);
+
+void ds_fast_activate(ds_activation f, size_t rows, size_t cols, const float *x, size_t ldx,
+                      float *y, size_t ldy);
+void ds_fast_activate_gradient(ds_activation f, size_t rows, size_t cols, const float *x,
+                               size_t ldx, const float *y, size_t ldy, const float *dy, size_t lddy,
+                               float *dx, size_t lddx);
+void ds_fast_softmax(size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+void ds_fast_add(size_t n, float *restrict dst, const float *restrict src);
+void ds_fast_sum(size_t n, float *restrict dst, const float *restrict a, const float *restrict b);
+double ds_fast_squares(size_t n, const float *x);
+bool ds_fast_finite(size_t n, const float *x);
+void ds_fast_bias(size_t rows, size_t cols, const float *bias, float *y, size_t ldy);
+void ds_fast_bias_gradient(size_t rows, size_t cols, const float *dy, size_t ldy, float *dst,
+                           bool add);
+
+#endif
