@@ -6,8 +6,6 @@
  * instruction set gives the same bits. Cost: reads w, g, m, v, writes w, m, v once. */
 #include "moments.h"
 
-#include <stdlib.h>
-
 #include "descent/simd.h"
 
 typedef struct moments_rates {
@@ -60,14 +58,13 @@ void ds_moments_step(const ds_moments_options *options, const ds_update *update,
     moments_loop(update, &rates);
 }
 
-static ds_status moments_beta(const ds_value *pair, size_t i, double *out)
+static ds_status moments_beta(const ds_value *at, double *out)
 {
-    const ds_value *at = pair->child[i];
-    char *end = NULL;
-    const double x = at->kind == DS_VALUE_SCALAR ? strtod(at->text, &end) : -1;
-    if (!end || end == at->text || *end || !(x >= 0 && x < 1))
-        return ds_value_fail(at, "betas: found '%s', expected two numbers from 0 to below 1",
-                             at->kind == DS_VALUE_SCALAR ? at->text : "a group");
+    double x = 0;
+    DS_TRY(ds_value_real(at, "optimizer", "betas", &x));
+    if (!(x >= 0 && x <= DS_MOMENTS_BETA_MAX))
+        return ds_value_fail(at, "optimizer: betas has %s, expected numbers from 0 to below 1",
+                             at->text);
     *out = x;
     return DS_OK;
 }
@@ -79,9 +76,10 @@ ds_status ds_moments_check(void *options)
     if (!pair)
         return DS_OK;
     if (pair->kind != DS_VALUE_LIST || pair->n != 2)
-        return ds_value_fail(pair, "betas: expected a list of two, like [0.9, 0.999]");
-    DS_TRY(moments_beta(pair, 0, &o->beta1));
-    DS_TRY(moments_beta(pair, 1, &o->beta2));
+        return ds_value_fail(
+            pair, "optimizer: betas is not a list of two, expected one like [0.9, 0.999]");
+    DS_TRY(moments_beta(pair->child[0], &o->beta1));
+    DS_TRY(moments_beta(pair->child[1], &o->beta2));
     o->betas = NULL;
     return DS_OK;
 }
