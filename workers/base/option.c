@@ -184,7 +184,7 @@ static ds_status option_default(const ds_option *o, ds_arena *arena, char *out)
 static ds_status option_unknown(size_t n, const ds_option *const *tables, const ds_value *v,
                                 const char *what)
 {
-    const char *names[MOST_NAMES];
+    const char *names[MOST_NAMES] = {NULL};
     char list[512] = "none";
     size_t count = 0, used = 0;
     for (size_t t = 0; t < n; t++)
