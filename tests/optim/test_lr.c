@@ -46,12 +46,11 @@ START_TEST(finite_and_positive)
         for (int64_t t = 0; t < common.total_steps && t < 100000; t++) {
             const double rate = ds_lr_rate(o, options, &common, t);
             least = rate < least ? rate : least;
-            most = rate > most ? rate : most;
-            ck_assert_msg(isfinite(rate) && rate > 0, "%s: rate %g at %d", o->name, rate, (int)t);
+            most = isnan(most) || rate <= most ? most : rate; /* a NaN stays */
         }
     }
     printf("# %s: from %.3g to %.3g at base 0.1\n", o->name, least, most);
-    ck_assert(most <= 0.1);
+    ck_assert(least > 0 && most <= 0.1);
     ck_assert_ptr_eq(ds_lr_find(o->name), o);
 }
 END_TEST

@@ -13,6 +13,7 @@ static const ds_option mse_table[] = {{0}};
 DS_SIMD static void mse_gradient(size_t cols, const float *z, const float *y, float factor,
                                  float *dz)
 {
+    DS_IVDEP
     for (size_t j = 0; j < cols; j++)
         dz[j] = factor * (z[j] - y[j]);
 }
