@@ -4,6 +4,8 @@
 #ifndef DS_PLAN_H
 #define DS_PLAN_H
 
+#include <stdio.h>
+
 #include "descent/config.h"
 #include "descent/model.h"
 
@@ -41,12 +43,23 @@ typedef struct ds_plan {
 DS_API ds_status ds_plan_create(const ds_config *config, const ds_layout *layout, size_t samples,
                                 int ranks, ds_plan **out) DS_NODISCARD;
 DS_API void ds_plan_destroy(ds_plan **plan);
-/* Local. First shard of a rank: r * V / ranks. */
+/* Local. First shard of a rank: r * V / ranks, rounded up (3 ranks on 8 shards: 3, 3, 2). */
 DS_API int ds_plan_shard_begin(const ds_plan *self, int rank);
 /* Local. Samples of the batch of update t (short at the end of an epoch) and the epoch position of
  * its first sample. */
 DS_API size_t ds_plan_batch(const ds_plan *self, int64_t step, size_t *position);
-/* Local. Most samples a rank holds in one pass, most rows of one shard. */
+/* Local. Most samples a rank holds in one pass of pass_shards consecutive shards; most samples of
+ * one shard. */
 DS_API size_t ds_plan_pass_rows(const ds_plan *self, int rank);
+DS_API size_t ds_plan_shard_rows(const ds_plan *self);
+/* Local. Floats of the slices a rank owns (one optimizer slot of it), and the bytes it sends in one
+ * step by direct messages. */
+DS_API size_t ds_plan_owned(const ds_plan *self, int rank);
+DS_API uint64_t ds_plan_wire_bytes(const ds_plan *self, int rank);
+/* Local. For people: shards, idle share, memory and wire by rank, buckets. `model` may be NULL (no
+ * activations then). Errors: WRITE. */
+DS_API ds_status ds_plan_report(const ds_plan *self, const ds_config *config,
+                                const ds_layout *layout, const ds_model *model,
+                                FILE *out) DS_NODISCARD;
 
 #endif

@@ -11,9 +11,12 @@ typedef struct ds_sync_ops ds_sync_ops;
 /* What one step tells all ranks. */
 typedef struct ds_outcome {
     double loss;      /* mean over the step's samples, by shards in order */
-    double grad_norm; /* of the mean gradient, before clipping */
-    bool finite;      /* false: nothing was updated */
-    int bad_shard;    /* the lowest shard that was not finite; -1 */
+    double grad_norm; /* of the mean gradient, before clipping; NAN where nobody wanted it */
+    bool finite;      /* false: a shard was not finite and nothing was updated, on any rank */
+    int bad_shard;    /* the lowest shard that was not finite. -1 with finite false: shards are
+                         finite, but their sum is not; then nothing was updated if
+                         config->train.skip_nan or clip_norm are set, else parameters are
+                         unspecified (the run must stop) */
     int word;         /* rank 0's word for this step */
 } ds_outcome;
 
@@ -25,17 +28,28 @@ typedef struct ds_sync_spec {
     const ds_kernels *kernels;
 } ds_sync_spec;
 
-/* Collective. */
+/* Local. The i-th strategy's name, NULL past the end; its one line of help. */
+DS_API const char *ds_sync_name(size_t i);
+DS_API const char *ds_sync_help(size_t i);
+/* Local. Does config->sync name a strategy, compression and transport that exist? Errors: USAGE
+ * with the place in the config and the closest match. */
+DS_API ds_status ds_sync_check(const ds_config *config) DS_NODISCARD;
+
+/* Collective, agreed by all ranks. Borrows all of `spec`. Parameters are zero until ds_sync_load,
+ * optimizer slots too. Errors: as ds_sync_check; USAGE (`shared` across hosts), NOMEM. */
 DS_API ds_status ds_sync_create(const ds_sync_spec *spec, ds_sync **out) DS_NODISCARD;
 DS_API void ds_sync_destroy(ds_sync **sync); /* Collective when memory is shared. */
 
 /* Local. The flat parameter block this rank reads (shared by the ranks of a host where that is
  * faster). */
 DS_API float *ds_sync_params(ds_sync *self);
-/* Local. Flat block for this rank's i-th node's sum (plan: node_begin[rank] + i). */
+/* Local. "shared", "direct", or "none" where one rank is alone. */
+DS_API const char *ds_sync_transport(const ds_sync *self);
+/* Local. Flat block (zero at first; padding must stay zero; contents unspecified after a step) for
+ * this rank's i-th node's sum (plan: node_begin[rank] + i). */
 DS_API float *ds_sync_partial(ds_sync *self, size_t i);
-/* Collective. After parameters were written by all ranks alike (initial values, a checkpoint)
- * through ds_sync_load. */
+/* Collective. New parameters, the same flat block brought by all ranks (initial values, a
+ * checkpoint). */
 DS_API ds_status ds_sync_load(ds_sync *self, const float *flat) DS_NODISCARD;
 
 /* What a rank brings to a step. */
@@ -48,7 +62,7 @@ typedef struct ds_step {
     int word;     /* rank 0's word, told to all */
 } ds_step;
 /* Collective. Sum the partials along the tree, update each owner's slices, give all ranks the new
- * parameters. */
+ * parameters. Allocates nothing. Errors: MPI, with rank, host and step: the caller must abort. */
 DS_API ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
 
 /* Collective. Optimizer slot s as one whole flat block on every rank; and back (each keeps its

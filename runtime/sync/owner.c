@@ -1,0 +1,219 @@
+/* The owner pass. Blocks of DS_BLOCK floats go through the tree's additions into a temporary that
+ * stays in cache and from there straight into the optimizer: each partial is read once, each
+ * parameter and slot read and written once. The tree is compiled to a list of additions, since it
+ * depends on the batch: an empty shard adds nothing, not even a zero (-0 + 0 would differ). */
+#include "owner.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { OWNER_NOTHING = INT32_MAX, OWNER_DEPTH = 32 };
+
+static ds_status owner_place_slices(ds_owner *self, bool all)
+{
+    const ds_plan *plan = self->sync->spec.plan;
+    size_t ranks = (size_t)plan->ranks, rank = (size_t)self->sync->rank;
+    for (size_t run = 0; run < plan->n_buckets * ranks; run++)
+        for (size_t i = plan->bucket_begin[run]; i < plan->bucket_begin[run + 1]; i++) {
+            bool mine = all || run % ranks == rank;
+            self->owned_at[i] = mine ? self->n_owned : SIZE_MAX;
+            self->n_owned += mine ? plan->slice[i].count : 0;
+        }
+    return DS_OK;
+}
+
+static void owner_count_blocks(ds_owner *self)
+{
+    const ds_layout *layout = self->sync->spec.layout;
+    for (size_t p = 0; p < layout->n_params; p++) {
+        self->block_begin[p] = self->n_blocks;
+        if (layout->param[p].trainable)
+            self->n_blocks += (ds_param_floats(&layout->param[p]) + DS_BLOCK - 1) / DS_BLOCK;
+    }
+}
+
+ds_status ds_owner_init(ds_owner *self, ds_sync *sync, int only, bool all)
+{
+    const ds_plan *plan = sync->spec.plan;
+    const ds_optim_ops *optimizer = sync->spec.config->optimizer;
+    *self = (ds_owner){.sync = sync, .only = only};
+    ds_arena *arena = sync->arena;
+    DS_TRY(ds_arena_take(arena, plan->n_nodes, sizeof *self->add, "sync", &self->add));
+    DS_TRY(ds_arena_take(arena, plan->n_nodes, sizeof *self->source, "sync", &self->source));
+    size_t depth = plan->n_nodes < OWNER_DEPTH ? plan->n_nodes : OWNER_DEPTH;
+    DS_TRY(ds_arena_take(arena, depth, DS_BLOCK * sizeof(float), "sums", &self->temp));
+    DS_TRY(ds_arena_take(arena, plan->n_slices, sizeof(size_t), "sync", &self->owned_at));
+    DS_TRY(ds_arena_take(arena, sync->spec.layout->n_params, sizeof(size_t), "sync",
+                         &self->block_begin));
+    DS_TRY(owner_place_slices(self, all));
+    owner_count_blocks(self);
+    for (size_t s = 0; s < optimizer->n_slots; s++)
+        DS_TRY(
+            ds_arena_take(arena, self->n_owned, sizeof(float), "optimizer state", &self->slot[s]));
+    return DS_OK;
+}
+
+/* Compile the sum over [lo, hi), whose first node is *next; its result may use temp[depth] and
+ * above. Returns the operand that holds it. */
+static int owner_compile(ds_owner *self, int lo, int hi, size_t *next, int depth)
+{
+    const ds_plan *plan = self->sync->spec.plan;
+    const ds_node *node = &plan->node[*next];
+    long b = (long)self->samples, V = plan->shards;
+    if (node->lo == lo && node->hi == hi) {
+        bool empty = ds_shard_begin(lo, b, V) == ds_shard_begin(hi, b, V);
+        bool left_out = self->only >= 0 && node->rank != self->only;
+        return empty || left_out ? ((*next)++, OWNER_NOTHING) : (int)(*next)++;
+    }
+    int split = ds_tree_split(lo, hi);
+    int left = owner_compile(self, lo, split, next, depth);
+    int right = owner_compile(self, split, hi, next, depth + (left != OWNER_NOTHING));
+    if (left == OWNER_NOTHING || right == OWNER_NOTHING)
+        return left == OWNER_NOTHING ? right : left;
+    self->add[self->n_adds++] = (ds_owner_add){depth, left, right};
+    return ~depth;
+}
+
+void ds_owner_begin(ds_owner *self, size_t samples)
+{
+    self->overflow = false;
+    if (samples == self->samples)
+        return;
+    self->samples = samples;
+    self->n_adds = 0;
+    size_t next = 0;
+    self->root = owner_compile(self, 0, self->sync->spec.plan->shards, &next, 0);
+}
+
+static const float *owner_operand(const ds_owner *self, int operand, size_t at)
+{
+    if (operand < 0)
+        return self->temp + (size_t)~operand * DS_BLOCK;
+    return self->source[operand].x + (at - self->source[operand].at);
+}
+
+/* Floats [at, at + n) of the flat gradient: as they lie in the only partial, or in temp[0]. */
+static const float *owner_sum(const ds_owner *self, size_t at, size_t n)
+{
+    const ds_kernels *k = self->sync->spec.kernels;
+    if (self->root == OWNER_NOTHING) /* this rank's shards are all empty */
+        return memset(self->temp, 0, n * sizeof(float));
+    for (size_t i = 0; i < self->n_adds; i++) {
+        const ds_owner_add *add = &self->add[i];
+        float *out = self->temp + (size_t)add->out * DS_BLOCK;
+        if (add->a == ~add->out)
+            k->add(n, out, owner_operand(self, add->b, at));
+        else
+            k->sum(n, out, owner_operand(self, add->a, at), owner_operand(self, add->b, at));
+    }
+    return owner_operand(self, self->root, at);
+}
+
+/* Update n floats of the slice from float `from` of it. */
+static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const float *g,
+                         const ds_owner_task *task)
+{
+    const ds_config *config = self->sync->spec.config;
+    const ds_slice *slice = &self->sync->spec.plan->slice[i];
+    size_t at = self->sync->spec.layout->param[slice->param].offset + slice->first + from;
+    ds_update update = {.n = n, .w = self->sync->params + at, .g = g};
+    for (size_t s = 0; s < config->optimizer->n_slots; s++)
+        update.slot[s] = self->slot[s] + self->owned_at[i] + from;
+    update.scale = task->scale;
+    update.lr = task->lr;
+    update.t = task->t;
+    config->optimizer->step(config->optimizer_options, &update);
+}
+
+/* The sum of one block, judged, squared and kept as asked. */
+static const float *owner_reduce(ds_owner *self, size_t at, size_t n, double *squares, bool keep)
+{
+    const ds_kernels *k = self->sync->spec.kernels;
+    const float *g = owner_sum(self, at, n);
+    if (squares != NULL) {
+        *squares = k->squares(n, g);
+        self->overflow |= !isfinite(*squares);
+    } else {
+        self->overflow |= !k->finite(n, g);
+    }
+    if (!keep)
+        return g;
+    float *place = self->reduced + at;
+    if (g != place)
+        memcpy(place, g, n * sizeof *g);
+    return place;
+}
+
+void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
+{
+    const ds_slice *slice = &self->sync->spec.plan->slice[i];
+    size_t start = self->sync->spec.layout->param[slice->param].offset + slice->first;
+    double *squares = self->block + self->block_begin[slice->param] + slice->first / DS_BLOCK;
+    bool whole = self->sync->spec.config->optimizer->reach != DS_REACH_ELEMENT;
+    bool keep = whole || !task->update;
+    for (size_t from = 0; from < slice->count; from += DS_BLOCK, squares++) {
+        size_t n = slice->count - from < DS_BLOCK ? slice->count - from : DS_BLOCK;
+        const float *g = self->reduced + start + from;
+        if (task->reduce)
+            g = owner_reduce(self, start + from, n, task->squares ? squares : NULL, keep);
+        else if (task->squares)
+            *squares = self->sync->spec.kernels->squares(n, g);
+        else if (task->check)
+            self->overflow |= !self->sync->spec.kernels->finite(n, g);
+        if (task->update && !whole)
+            owner_update(self, i, from, n, g, task);
+    }
+    if (task->update && whole)
+        owner_update(self, i, 0, slice->count, self->reduced + start, task);
+}
+
+void ds_owner_all(ds_owner *self, const ds_owner_task *task)
+{
+    for (size_t i = 0; i < self->sync->spec.plan->n_slices; i++)
+        if (self->owned_at[i] != SIZE_MAX)
+            ds_owner_slice(self, i, task);
+}
+
+double ds_owner_norm(const ds_owner *self, const double *block)
+{
+    const ds_layout *layout = self->sync->spec.layout;
+    double total = 0;
+    for (size_t p = 0; p < layout->n_params; p++) {
+        double tensor = 0;
+        size_t end = p + 1 < layout->n_params ? self->block_begin[p + 1] : self->n_blocks;
+        for (size_t i = self->block_begin[p]; i < end; i++)
+            tensor += block[i];
+        total += tensor;
+    }
+    return sqrt(total) / (double)self->samples;
+}
+
+float ds_owner_scale(const ds_owner *self, double norm)
+{
+    double clip = self->sync->spec.config->clip_norm, factor = 1;
+    if (clip > 0 && clip / (norm + 1e-6) < 1)
+        factor = clip / (norm + 1e-6);
+    return (float)(factor / (double)self->samples);
+}
+
+void ds_owner_export(const ds_owner *self, size_t s, float *flat)
+{
+    const ds_plan *plan = self->sync->spec.plan;
+    for (size_t i = 0; i < plan->n_slices; i++) {
+        const ds_slice *slice = &plan->slice[i];
+        size_t at = self->sync->spec.layout->param[slice->param].offset + slice->first;
+        if (self->owned_at[i] != SIZE_MAX)
+            memcpy(flat + at, self->slot[s] + self->owned_at[i], slice->count * sizeof *flat);
+    }
+}
+
+void ds_owner_import(ds_owner *self, size_t s, const float *flat)
+{
+    const ds_plan *plan = self->sync->spec.plan;
+    for (size_t i = 0; i < plan->n_slices; i++) {
+        const ds_slice *slice = &plan->slice[i];
+        size_t at = self->sync->spec.layout->param[slice->param].offset + slice->first;
+        if (self->owned_at[i] != SIZE_MAX)
+            memcpy(self->slot[s] + self->owned_at[i], flat + at, slice->count * sizeof *flat);
+    }
+}

@@ -1,0 +1,65 @@
+/* What the owner of a slice does with it: add the partials of all nodes in the order of the tree,
+ * square, update. The same code for every rank count and transport. */
+#ifndef DS_OWNER_H
+#define DS_OWNER_H
+
+#include "sync_ops.h"
+
+/* temp[out] = a + b; an operand >= 0 is a node's partial, one < 0 is temp[~operand]. */
+typedef struct ds_owner_add {
+    int out, a, b;
+} ds_owner_add;
+
+/* Float i of the flat block is x[i - at]. */
+typedef struct ds_source {
+    const float *x;
+    size_t at;
+} ds_source;
+
+typedef struct ds_owner {
+    const ds_sync *sync;
+    int only;       /* sum the nodes of this rank alone, or -1: of all */
+    size_t samples; /* that the program is for: the tree skips empty shards */
+    size_t n_adds;
+    ds_owner_add *add;
+    int root;          /* operand that holds the sum */
+    ds_source *source; /* (n_nodes) */
+    float *temp;       /* (depth, DS_BLOCK) */
+    float *reduced;    /* flat block that may keep sums between two passes */
+    size_t n_owned;    /* floats */
+    size_t *owned_at;  /* (n_slices) where a slice lies in the slots; SIZE_MAX: not ours */
+    float *slot[DS_OPTIM_MAX_SLOTS]; /* (n_owned) each */
+    size_t n_blocks;
+    size_t *block_begin; /* (n_params) number of a tensor's first DS_BLOCK */
+    double *block;       /* (n_blocks) squares; may be shared with others */
+    bool overflow;       /* a sum was not finite since the program began */
+} ds_owner;
+
+/* What to do with a slice. A pass that does not update leaves the sum in `reduced`, one that does
+ * not reduce finds it there. */
+typedef struct ds_owner_task {
+    bool reduce, squares, update;
+    bool check; /* without reduce or squares: is the sum at hand finite? */
+    float scale;
+    double lr;
+    int64_t t;
+} ds_owner_task;
+
+/* Local. Set up for the slices of this rank, or of all ranks. The caller then sets source, reduced
+ * and block. */
+ds_status ds_owner_init(ds_owner *self, ds_sync *sync, int only, bool all) DS_NODISCARD;
+/* Local. The order of additions for a batch of that many samples. Begins a step. */
+void ds_owner_begin(ds_owner *self, size_t samples);
+/* Local. Slice i of the plan, one of ours. */
+void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task);
+/* Local. All slices of ours. */
+void ds_owner_all(ds_owner *self, const ds_owner_task *task);
+/* Local. Norm of the mean gradient from the squares of all blocks. */
+double ds_owner_norm(const ds_owner *self, const double *block);
+/* Local. Scale that makes a sum the mean, clipped as torch's clip_grad_norm_. */
+float ds_owner_scale(const ds_owner *self, double norm);
+/* Local. Slot s of our slices out to a flat block, and back. */
+void ds_owner_export(const ds_owner *self, size_t s, float *flat);
+void ds_owner_import(ds_owner *self, size_t s, const float *flat);
+
+#endif

@@ -1,0 +1,42 @@
+/* A strategy: how the replicas' gradients become one update. */
+#ifndef DS_SYNC_OPS_H
+#define DS_SYNC_OPS_H
+
+#include "descent/sync.h"
+
+struct ds_sync {
+    const ds_sync_ops *ops;
+    ds_sync_spec spec; /* borrowed parts */
+    int rank, ranks;
+    size_t n_partials;     /* of this rank */
+    ds_arena *arena;       /* sealed once create is done */
+    size_t *first, *count; /* (ranks) each: room for ds_world_spread */
+    /* Set by the strategy's create: */
+    float *params;
+    float **partial; /* (n_partials) */
+    const char *transport;
+    void *state;
+};
+
+struct ds_sync_ops {
+    const char *name;
+    const char *help;
+    /* Collective. Allocate params, partials and what a step needs. All ranks then agree. */
+    ds_status (*create)(ds_sync *self);
+    /* Accepts a half-built self. */
+    void (*destroy)(ds_sync *self);
+    ds_status (*step)(ds_sync *self, const ds_step *step, ds_outcome *out);
+    /* Collective. New parameters for all. */
+    ds_status (*load)(ds_sync *self, const float *flat);
+    ds_status (*gather_slot)(ds_sync *self, size_t s, float *flat);
+    ds_status (*load_slot)(ds_sync *self, size_t s, const float *flat);
+};
+
+/* Local. A zeroed flat block of the sync's arena. */
+ds_status ds_sync_flat(ds_sync *self, const char *what, float **out) DS_NODISCARD;
+/* Local. Losses (V, summed over ranks) and bad flags of all shards -> out's loss, finite and
+ * bad_shard. */
+void ds_sync_judge(const ds_sync *self, const ds_step *step, const double *loss, const double *bad,
+                   ds_outcome *out);
+
+#endif
