@@ -57,9 +57,10 @@ typedef struct ds_step {
     int64_t t;      /* updates done before this one */
     size_t samples; /* of the whole batch */
     double lr;
-    double *loss; /* (V): sums of the shards this rank computed, 0 elsewhere */
-    bool *bad;    /* (V): true for shards of this rank that are not finite */
-    int word;     /* rank 0's word, told to all */
+    double *loss;   /* (V): sums of the shards this rank computed, 0 elsewhere */
+    bool *bad;      /* (V): true for shards of this rank that are not finite */
+    int word;       /* rank 0's word, told to all */
+    bool want_norm; /* somebody reads outcome.grad_norm; equal on all ranks */
 } ds_step;
 /* Collective. Sum the partials along the tree, update each owner's slices, give all ranks the new
  * parameters. Allocates nothing. Errors: MPI, with rank, host and step: the caller must abort. */
