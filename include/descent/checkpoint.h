@@ -39,7 +39,7 @@ typedef struct ds_snapshot {
     const ds_attr *attr;
 } ds_snapshot;
 
-/* Collective. Write DIR/checkpoints/step-N.h5 by the commit sequence of DESIGN section 6, move
+/* Collective. Write DIR/checkpoints/step-N.h5 staged, hashed, renamed (see write.c), move
  * DIR/latest, return its path in `path` when not NULL. Errors: WRITE on all ranks (disk full,
  * permission); older checkpoints are untouched. */
 DS_API ds_status ds_checkpoint_write(ds_world *world, const char *dir, const ds_snapshot *snapshot,

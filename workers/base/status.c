@@ -9,14 +9,14 @@
 static _Thread_local char message[2048];
 static _Thread_local char trace[2048];
 
-static void add_trace(const char *file, int line, const char *expr)
+static void status_add_trace(const char *file, int line, const char *expr)
 {
     size_t used = strlen(trace);
     snprintf(trace + used, sizeof trace - used, "  at %s:%d%s%s\n", file, line,
              expr == NULL ? "" : " in ", expr == NULL ? "" : expr);
 }
 
-static void one_line(char *text)
+static void status_one_line(char *text)
 {
     for (; *text != '\0'; text++)
         if (*text == '\n' || *text == '\r')
@@ -29,15 +29,15 @@ ds_status ds_fail(ds_status code, const char *file, int line, const char *fmt, .
     va_start(ap, fmt);
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    one_line(message);
+    status_one_line(message);
     trace[0] = '\0';
-    add_trace(file, line, NULL);
+    status_add_trace(file, line, NULL);
     return code;
 }
 
 ds_status ds_trace(ds_status code, const char *file, int line, const char *expr)
 {
-    add_trace(file, line, expr);
+    status_add_trace(file, line, expr);
     return code;
 }
 
@@ -52,7 +52,7 @@ ds_status ds_fail_prefix(ds_status code, const char *fmt, ...)
     if (n >= 0 && (size_t)n < sizeof message)
         snprintf(message + n, sizeof message - (size_t)n, "%.*s", (int)(sizeof message) - n - 1,
                  old);
-    one_line(message);
+    status_one_line(message);
     return code;
 }
 
