@@ -54,6 +54,7 @@ def sizes():
     for path in source.files(root):
         name, text = source.name_of(root, path), path.read_text()
         n_lines = text.count("\n")
+        params_most = 12 if name.startswith("workers/kernels/") else PARAMS_MOST
         if n_lines > FILE_MOST and name not in allowed:
             wrong.append(f"{name}: {n_lines} lines, at most {FILE_MOST}")
         if n_lines > FILE_RULE:
@@ -64,7 +65,7 @@ def sizes():
                 long_ones.append(f"{f.name} ({f.n_lines})")
             if f"{name}:{f.name}" in allowed:
                 continue
-            for what, found, most in (("lines", f.n_lines, FUNCTION_MOST), ("parameters", f.n_params, PARAMS_MOST),
+            for what, found, most in (("lines", f.n_lines, FUNCTION_MOST), ("parameters", f.n_params, params_most),
                                       ("levels", f.nesting, NESTING_MOST)):
                 if found > most:
                     wrong.append(f"{name}:{f.line}: {f.name} has {found} {what}, at most {most}")
@@ -102,7 +103,7 @@ def static_names():
         roots = {stem, stem.split("_")[0], path.stem}
         for n, line in enumerate(source.strip(path.read_text()).splitlines(), 1):
             found = re.match(r"static (?:inline )?(?!const\b.*=)[\w \*]+?[\* ](\w+)\(", line)
-            if not found or "DS_SIMD" in line and not found:
+            if not found or re.fullmatch(r"ds_\w+_destroy", found[1]):  # ds_auto wants that name
                 continue
             read += 1
             if not any(found[1].startswith(r) for r in roots):
