@@ -23,7 +23,7 @@ static const ds_option table[] = {
     {"units", DS_OPTION_INT, offsetof(sample, units), NULL, 1, 4096, NULL, DS_OPTION_REQUIRED,
      "how many"},
     {"room", DS_OPTION_BYTES, offsetof(sample, room), "4 MiB", 0, 0, NULL, 0, "bytes"},
-    {"weight_decay", DS_OPTION_REAL, offsetof(sample, rate), "1e-2", DS_ABOVE_0, INFINITY, NULL, 0,
+    {"weight_decay", DS_OPTION_REAL, offsetof(sample, rate), "1e-2", DS_ABOVE_0, HUGE_VAL, NULL, 0,
      "rate"},
     {"share", DS_OPTION_REAL, offsetof(sample, share), "0", 0.0, DS_BELOW_1, NULL, 0, "part"},
     {"title", DS_OPTION_TEXT, offsetof(sample, title), NULL, 0, 0, NULL, 0, "words"},

@@ -62,7 +62,7 @@ static ds_status moments_beta(const ds_value *at, double *out)
 {
     double x = 0;
     DS_TRY(ds_value_real(at, "optimizer", "betas", &x));
-    if (!(x >= 0 && x <= DS_MOMENTS_BETA_MAX))
+    if (!(x >= 0 && x <= DS_BELOW_1))
         return ds_value_fail(at, "optimizer: betas has %s, expected numbers from 0 to below 1",
                              at->text);
     *out = x;

@@ -8,9 +8,6 @@
 
 #include "descent/optim.h"
 
-/* 1 would divide by 1 - beta^t = 0. */
-#define DS_MOMENTS_BETA_MAX 0.9999999
-
 typedef struct ds_moments_options {
     double beta1, beta2, eps, weight_decay;
     const ds_value *betas; /* until ds_moments_check */
@@ -19,13 +16,12 @@ typedef struct ds_moments_options {
 #define DS_MOMENTS_OPTION_BETA1                                                                 \
     {                                                                                           \
         .name = "beta1", .type = DS_OPTION_REAL, .offset = offsetof(ds_moments_options, beta1), \
-        .fallback = "0.9", .max = DS_MOMENTS_BETA_MAX,                                          \
-        .help = "decay of the gradient's running mean"                                          \
+        .fallback = "0.9", .max = DS_BELOW_1, .help = "decay of the gradient's running mean"    \
     }
 #define DS_MOMENTS_OPTION_BETA2                                                                 \
     {                                                                                           \
         .name = "beta2", .type = DS_OPTION_REAL, .offset = offsetof(ds_moments_options, beta2), \
-        .fallback = "0.999", .max = DS_MOMENTS_BETA_MAX,                                        \
+        .fallback = "0.999", .max = DS_BELOW_1,                                                 \
         .help = "decay of the squared gradient's running mean"                                  \
     }
 #define DS_MOMENTS_OPTION_BETAS                                                                  \
