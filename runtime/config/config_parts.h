@@ -1,0 +1,98 @@
+/* What the files of this folder share. */
+#ifndef DS_CONFIG_PARTS_H
+#define DS_CONFIG_PARTS_H
+
+#include "descent/config.h"
+
+enum { CONFIG_MOST_BYTES = 1 << 20, CONFIG_MOST_VALUES = 100000, CONFIG_MOST_DEPTH = 64 };
+
+/* Local. YAML text -> tree. `source` names it in messages; with `places` values carry line and
+ * column (a --set value has none). *out is NULL for a text without a document. */
+ds_status ds_yaml_parse(ds_arena *arena, const char *source, bool places, const char *text,
+                        ds_value **out) DS_NODISCARD;
+/* Local. A deep copy under another key; places are kept. */
+ds_status ds_value_copy(ds_arena *arena, const char *key, const ds_value *from,
+                        ds_value **out) DS_NODISCARD;
+size_t ds_value_count(const ds_value *self); /* itself and all below it */
+/* Local. Fail at the first byte that is no UTF-8 or a control character. */
+ds_status ds_utf8_check(const char *source, bool places, const char *text) DS_NODISCARD;
+/* Local. Apply one KEY=VALUE edit to the tree. */
+ds_status ds_config_edit(ds_arena *arena, ds_value *root, const char *edit) DS_NODISCARD;
+/* Local. True when `path` is `edit`'s key, lies below it or above it. */
+bool ds_config_edit_covers(const char *edit, const char *path);
+
+/* The sections' tables: parsing, resolved text and `descent list keys` come from them. */
+typedef struct ds_config_section {
+    const char *key; /* "" for the root */
+    const ds_option *table;
+} ds_config_section;
+extern const ds_config_section ds_config_sections[]; /* ends with .table = NULL */
+
+/* The raw members of each section, as the tables fill them. */
+typedef struct ds_raw_root {
+    const char *name;
+    int64_t seed;
+    const ds_value *data, *model, *loss, *batch, *optimizer, *lr, *sync, *compute, *train, *eval,
+        *stop, *checkpoint;
+} ds_raw_root;
+typedef struct ds_raw_data {
+    const ds_value *train, *test, *validation;
+    int normalize;
+} ds_raw_data;
+typedef struct ds_raw_named { /* loss, optimizer, lr: what is common to all members */
+    const char *name;
+    double lr, clip_norm;
+    int64_t warmup_steps;
+} ds_raw_named;
+typedef struct ds_raw_batch {
+    int64_t size, accumulate;
+    const ds_value *shards;
+} ds_raw_batch;
+typedef struct ds_raw_sync {
+    const char *strategy;
+    int compress, transport;
+    int64_t bucket;
+} ds_raw_sync;
+typedef struct ds_raw_compute {
+    int kernels, isa;
+    int64_t threads;
+    bool strict;
+} ds_raw_compute;
+typedef struct ds_raw_train {
+    int64_t epochs, max_steps, log_every;
+    const ds_value *eval_every;
+    int on_nan;
+} ds_raw_train;
+typedef struct ds_raw_eval {
+    int64_t batch;
+} ds_raw_eval;
+typedef struct ds_raw_stop {
+    double grad_norm;
+    const ds_value *plateau, *early;
+} ds_raw_stop;
+typedef struct ds_raw_patience {
+    int64_t patience;
+    double min_delta;
+} ds_raw_patience;
+
+extern const ds_option ds_config_root_options[], ds_config_data_options[], ds_config_loss_options[],
+    ds_config_batch_options[], ds_config_optimizer_options[], ds_config_lr_options[],
+    ds_config_sync_options[], ds_config_compute_options[], ds_config_train_options[],
+    ds_config_eval_options[], ds_config_stop_options[], ds_config_patience_options[],
+    ds_config_checkpoint_options[];
+
+/* Local. Fill part of `self` from the raw map and append the resolved map to `root`. */
+ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw,
+                                   ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+/* Local. Append `table`'s options as map `key` to `root`; members given in `raw` keep their place.
+ * *out (may be NULL) is the new map. */
+ds_status ds_config_resolve(ds_config *self, const ds_option *table, const void *options,
+                            const ds_value *raw, ds_value *out) DS_NODISCARD;
+/* Local. A new map `key` at the place of `raw` (may be NULL), appended to `root`. */
+ds_status ds_config_open(ds_config *self, const char *key, const ds_value *raw, ds_value *root,
+                         ds_value **out) DS_NODISCARD;
+
+#endif
