@@ -21,13 +21,6 @@ ds_status ds_config_edit(ds_arena *arena, ds_value *root, const char *edit) DS_N
 /* Local. True when `path` is `edit`'s key, lies below it or above it. */
 bool ds_config_edit_covers(const char *edit, const char *path);
 
-/* The sections' tables: parsing, resolved text and `descent list keys` come from them. */
-typedef struct ds_config_section {
-    const char *key; /* "" for the root */
-    const ds_option *table;
-} ds_config_section;
-extern const ds_config_section ds_config_sections[]; /* ends with .table = NULL */
-
 /* The raw members of each section, as the tables fill them. */
 typedef struct ds_raw_root {
     const char *name;
@@ -39,6 +32,9 @@ typedef struct ds_raw_data {
     const ds_value *train, *test, *validation;
     int normalize;
 } ds_raw_data;
+typedef struct ds_raw_fraction {
+    double fraction;
+} ds_raw_fraction;
 typedef struct ds_raw_named { /* loss, optimizer, lr: what is common to all members */
     const char *name;
     double lr, clip_norm;
@@ -75,24 +71,41 @@ typedef struct ds_raw_patience {
     double min_delta;
 } ds_raw_patience;
 
-extern const ds_option ds_config_root_options[], ds_config_data_options[], ds_config_loss_options[],
-    ds_config_batch_options[], ds_config_optimizer_options[], ds_config_lr_options[],
-    ds_config_sync_options[], ds_config_compute_options[], ds_config_train_options[],
-    ds_config_eval_options[], ds_config_stop_options[], ds_config_patience_options[],
-    ds_config_checkpoint_options[];
+extern const ds_option ds_config_root_options[], ds_config_data_options[],
+    ds_config_fraction_options[], ds_config_loss_options[], ds_config_batch_options[],
+    ds_config_optimizer_options[], ds_config_lr_options[], ds_config_sync_options[],
+    ds_config_compute_options[], ds_config_train_options[], ds_config_eval_options[],
+    ds_config_stop_options[], ds_config_patience_options[], ds_config_checkpoint_options[];
 
-/* Local. Fill part of `self` from the raw map and append the resolved map to `root`. */
+/* Local. Fill part of `self` from the raw value of a section (NULL: absent) and append the resolved
+ * map to `root`. */
 ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_batch(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw,
                                    ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
-/* Local. Append `table`'s options as map `key` to `root`; members given in `raw` keep their place.
- * *out (may be NULL) is the new map. */
-ds_status ds_config_resolve(ds_config *self, const ds_option *table, const void *options,
-                            const ds_value *raw, ds_value *out) DS_NODISCARD;
+ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_compute(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_eval(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_stop(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_checkpoint(ds_config *self, const ds_value *raw,
+                                    ds_value *root) DS_NODISCARD;
 /* Local. A new map `key` at the place of `raw` (may be NULL), appended to `root`. */
 ds_status ds_config_open(ds_config *self, const char *key, const ds_value *raw, ds_value *root,
                          ds_value **out) DS_NODISCARD;
+/* Local. Append a filled struct's options to `out`; those given in `raw` keep their place. */
+ds_status ds_config_resolve(ds_config *self, const ds_option *table, const void *options,
+                            const ds_value *raw, ds_value *out) DS_NODISCARD;
+/* Local. Replace or append scalar `key` of `map` by `text`, at the place of `raw` (may be NULL). */
+ds_status ds_config_put(ds_config *self, ds_value *map, const char *key, const char *text,
+                        const ds_value *raw) DS_NODISCARD;
+/* Local. The text of the table's CHOICE option `name` for index i, in the config's arena. */
+ds_status ds_config_choice(ds_config *self, const ds_option *table, const char *name, int i,
+                           const char **out) DS_NODISCARD;
+/* Local. `text` made absolute: as it is, or beside the config, in $DESCENT_DATA, in Debian's data
+ * sets, whichever has it; beside the config when none has. */
+ds_status ds_config_path(ds_config *self, const char *text, char **out) DS_NODISCARD;
 
 #endif

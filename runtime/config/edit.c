@@ -80,7 +80,8 @@ static ds_status edit_slot(const ds_value *self, const char *path, const char *k
         if (i >= self->n && self->n == 0)
             return ds_value_fail(&at, "'%.80s' is an empty list, found item '%.60s'", path, key);
         if (i >= self->n)
-            return ds_value_fail(&at, "'%.80s' is a list of %zu: found item '%.60s', expected 0..%zu",
+            return ds_value_fail(&at,
+                                 "'%.80s' is a list of %zu: found item '%.60s', expected 0..%zu",
                                  path, self->n, key, self->n - 1);
         *slot = &self->child[i];
         return DS_OK;

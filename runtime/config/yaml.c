@@ -115,8 +115,8 @@ static ds_status yaml_take_event(const yaml_reader *r, struct fy_event *event, y
     }
     if (event->type != FYET_SCALAR && event->type != FYET_ALIAS)
         return DS_OK;
-    item->quoted = event->type == FYET_SCALAR && token != NULL &&
-                   fy_token_scalar_style(token) != FYSS_PLAIN;
+    item->quoted =
+        event->type == FYET_SCALAR && token != NULL && fy_token_scalar_style(token) != FYSS_PLAIN;
     return yaml_text(r, token, item);
 }
 

@@ -149,7 +149,7 @@ const char *ds_option_describe(const ds_option *self, size_t room, char *text)
         snprintf(text, room, "text");
         break;
     case DS_OPTION_VALUE:
-        snprintf(text, room, "a map or list");
+        snprintf(text, room, "%s", self->choices == NULL ? "a map or list" : self->choices);
         break;
     }
     return text;

@@ -1,0 +1,113 @@
+/* The data section. Sources stay trees for their readers; here they get a format, and absolute
+ * paths: what a config names is looked for beside it, in $DESCENT_DATA, in Debian's data sets. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config_parts.h"
+
+static bool data_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+/* Where relative paths start: the folder of the config, or the current one for a text. */
+static ds_status data_home(ds_config *self, char **out)
+{
+    char here[PATH_MAX];
+    const char *slash = strrchr(self->path, '/');
+    if (slash != NULL)
+        return ds_arena_printf(self->arena, out, "%.*s", (int)(slash - self->path), self->path);
+    DS_CHECK(getcwd(here, sizeof here) != NULL, DS_ERR_USAGE,
+             "the current directory has no path: relative paths in the config lead nowhere");
+    return ds_arena_text(self->arena, here, out);
+}
+
+ds_status ds_config_path(ds_config *self, const char *text, char **out)
+{
+    if (text[0] == '/')
+        return ds_arena_text(self->arena, text, out);
+    char *home = NULL, *beside = NULL, *other = NULL;
+    const char *folder[] = {getenv("DESCENT_DATA"), "/usr/share/datasets/fashion-mnist"};
+    while (strncmp(text, "./", 2) == 0)
+        text += 2;
+    DS_TRY(data_home(self, &home));
+    DS_TRY(ds_arena_printf(self->arena, &beside, "%s/%s", home, text));
+    *out = beside;
+    for (size_t i = 0; i < 2 && !data_exists(beside); i++) {
+        if (folder[i] == NULL || folder[i][0] == '\0')
+            continue;
+        DS_TRY(ds_arena_printf(self->arena, &other, "%s/%s", folder[i], text));
+        if (!data_exists(other))
+            continue;
+        char full[PATH_MAX];
+        return ds_arena_text(self->arena, realpath(other, full) != NULL ? full : other, out);
+    }
+    return DS_OK;
+}
+
+static ds_status data_source(ds_config *self, const char *key, const ds_value *raw, ds_value *map,
+                             const ds_value **out)
+{
+    static const char *const paths[] = {"images", "labels", "path"};
+    char found[96];
+    ds_value *source = NULL;
+    if (raw->kind != DS_VALUE_MAP)
+        return ds_value_fail(raw, "data.%s is %s, expected a map such as {format: csv, path: FILE}",
+                             key, ds_value_describe(raw, sizeof found, found));
+    const ds_value *format = ds_value_find(raw, "format");
+    if (ds_value_is_null(format) || format->kind != DS_VALUE_SCALAR)
+        return ds_value_fail(format != NULL ? format : raw,
+                             "data.%s: 'format' is missing, expected one such as idx, csv, hdf5, "
+                             "synthetic",
+                             key);
+    DS_TRY(ds_value_copy(self->arena, key, raw, &source));
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        const ds_value *v = ds_value_find(source, paths[i]);
+        char *absolute = NULL;
+        if (ds_value_is_null(v) || v->kind != DS_VALUE_SCALAR)
+            continue;
+        DS_TRY(ds_config_path(self, v->text, &absolute));
+        DS_TRY(ds_config_put(self, source, paths[i], absolute, v));
+    }
+    *out = source;
+    return ds_value_add(self->arena, map, source);
+}
+
+static ds_status data_validation(ds_config *self, const ds_value *raw, ds_value *map)
+{
+    ds_raw_fraction part = {0};
+    ds_value *out = NULL;
+    const ds_value *fraction = ds_value_find(raw, "fraction");
+    if (!ds_value_is_null(raw) && fraction == NULL && raw->kind == DS_VALUE_MAP && raw->n > 0)
+        return data_source(self, "validation", raw, map, &self->data.validation);
+    if (fraction != NULL && ds_value_find(raw, "format") != NULL)
+        return ds_value_fail_key(fraction, "data.validation has a format and a fraction, expected "
+                                           "one of them");
+    DS_TRY(
+        ds_options_parse(ds_config_fraction_options, raw, "data.validation", self->arena, &part));
+    self->data.validation_fraction = part.fraction;
+    DS_TRY(ds_config_open(self, "validation", raw, map, &out));
+    return ds_config_resolve(self, ds_config_fraction_options, &part, raw, out);
+}
+
+ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *root)
+{
+    ds_raw_data data = {0};
+    ds_value *map = NULL;
+    const char *normalize = NULL;
+    DS_TRY(ds_options_parse(ds_config_data_options, raw, "data", self->arena, &data));
+    DS_TRY(ds_config_open(self, "data", raw, root, &map));
+    DS_TRY(data_source(self, "train", data.train, map, &self->data.train));
+    if (data.test != NULL)
+        DS_TRY(data_source(self, "test", data.test, map, &self->data.test));
+    else
+        DS_TRY(ds_config_put(self, map, "test", "", NULL));
+    DS_TRY(data_validation(self, data.validation, map));
+    self->data.normalize = (ds_normalize)data.normalize;
+    DS_TRY(ds_config_choice(self, ds_config_data_options, "normalize", data.normalize, &normalize));
+    return ds_config_put(self, map, "normalize", normalize, ds_value_find(raw, "normalize"));
+}

@@ -1,0 +1,203 @@
+/* Sections that name a member of a registry: loss, optimizer, lr. `optimizer: adamw` is short for
+ * {name: adamw}. The member's own options stand beside the common ones. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config_parts.h"
+
+enum { MOST_MEMBERS = 64 };
+
+/* What the three kinds of ops have in common. */
+typedef struct named_member {
+    const char *name;
+    const ds_option *options;
+    size_t options_size;
+} named_member;
+
+typedef struct named_kind {
+    const char *section; /* the key in the config */
+    const char *key;     /* of the name inside the map */
+    const char *word;    /* in messages */
+    const char *fallback;
+    const ds_option *common;
+    bool (*at)(size_t i, named_member *out);
+} named_kind;
+
+static bool named_loss_at(size_t i, named_member *out)
+{
+    const ds_loss_ops *ops = ds_loss_at(i);
+    if (ops != NULL)
+        *out = (named_member){ops->name, ops->options, ops->options_size};
+    return ops != NULL;
+}
+
+static bool named_optim_at(size_t i, named_member *out)
+{
+    const ds_optim_ops *ops = ds_optim_at(i);
+    if (ops != NULL)
+        *out = (named_member){ops->name, ops->options, ops->options_size};
+    return ops != NULL;
+}
+
+static bool named_lr_at(size_t i, named_member *out)
+{
+    const ds_lr_ops *ops = ds_lr_at(i);
+    if (ops != NULL)
+        *out = (named_member){ops->name, ops->options, ops->options_size};
+    return ops != NULL;
+}
+
+/* The long form of the section: {key: name} for a bare name or for nothing. */
+static ds_status named_lengthen(ds_config *self, const named_kind *kind, const ds_value *raw,
+                                const ds_value **out)
+{
+    ds_value *map = NULL, *name = NULL;
+    if (raw != NULL && raw->kind == DS_VALUE_MAP) {
+        *out = raw;
+        return DS_OK;
+    }
+    if (raw != NULL && raw->kind == DS_VALUE_LIST)
+        return ds_value_fail(raw, "%s is a list, expected a name or a map with '%s'", kind->section,
+                             kind->key);
+    DS_TRY(ds_value_group(self->arena, DS_VALUE_MAP, kind->section, &map));
+    if (!ds_value_is_null(raw)) {
+        DS_TRY(ds_value_copy(self->arena, kind->key, raw, &name));
+        DS_TRY(ds_value_add(self->arena, map, name));
+    }
+    *out = map;
+    return DS_OK;
+}
+
+static ds_status named_unknown(const named_kind *kind, const ds_value *name)
+{
+    const char *names[MOST_MEMBERS];
+    char list[512] = "none";
+    size_t n = 0, used = 0;
+    named_member m;
+    for (; n < MOST_MEMBERS && kind->at(n, &m); n++)
+        names[n] = m.name;
+    for (size_t i = 0; i < n && used < sizeof list; i++)
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "" : ", ", names[i]);
+    const char *nearest = ds_closest(name->text, n, names);
+    if (nearest != NULL)
+        return ds_value_fail(name, "unknown %s '%.60s' (closest: '%s'; known: %s)", kind->word,
+                             name->text, nearest, list);
+    return ds_value_fail(name, "unknown %s '%.60s' (known: %s)", kind->word, name->text, list);
+}
+
+static ds_status named_find(const named_kind *kind, const ds_value *map, size_t *index,
+                            named_member *out)
+{
+    char found[96];
+    const ds_value *name = ds_value_find(map, kind->key);
+    ds_value absent = {.kind = DS_VALUE_SCALAR, .text = kind->fallback, .source = "default"};
+    if (ds_value_is_null(name) && kind->fallback == NULL)
+        return ds_value_fail(map,
+                             "%s: '%s' is missing, expected the name of one (see descent list)",
+                             kind->section, kind->key);
+    if (ds_value_is_null(name))
+        name = &absent;
+    if (name->kind != DS_VALUE_SCALAR)
+        return ds_value_fail(name, "%s: %s is %s, expected the name of one", kind->section,
+                             kind->key, ds_value_describe(name, sizeof found, found));
+    for (*index = 0; kind->at(*index, out); ++*index)
+        if (strcmp(out->name, name->text) == 0)
+            return DS_OK;
+    return named_unknown(kind, name);
+}
+
+/* The name as the map has it, even where it was left out. */
+static ds_status named_complete(ds_config *self, const named_kind *kind, const char *name,
+                                const ds_value **map)
+{
+    ds_value *copy = NULL, *child = NULL;
+    if (!ds_value_is_null(ds_value_find(*map, kind->key)))
+        return DS_OK;
+    DS_TRY(ds_value_copy(self->arena, kind->section, *map, &copy));
+    DS_TRY(ds_value_scalar(self->arena, kind->key, name, &child));
+    DS_TRY(ds_value_add(self->arena, copy, child));
+    *map = copy;
+    return DS_OK;
+}
+
+/* What a section gives. */
+typedef struct named_found {
+    size_t index; /* in the registry */
+    ds_raw_named common;
+    void *options;
+    const ds_value *map; /* long form */
+    named_member member;
+} named_found;
+
+static ds_status named_read(ds_config *self, const named_kind *kind, const ds_value *raw,
+                            named_found *out)
+{
+    char what[96];
+    DS_TRY(named_lengthen(self, kind, raw, &out->map));
+    DS_TRY(named_find(kind, out->map, &out->index, &out->member));
+    DS_TRY(named_complete(self, kind, out->member.name, &out->map));
+    snprintf(what, sizeof what, "%s %s", kind->word, out->member.name);
+    const ds_option *tables[] = {kind->common, out->member.options};
+    DS_TRY(ds_options_check(2, tables, out->map, what));
+    DS_TRY(ds_options_fill(kind->common, out->map, what, self->arena, &out->common));
+    DS_TRY(ds_arena_take(self->arena, 1, out->member.options_size, what, &out->options));
+    return ds_options_fill(out->member.options, out->map, what, self->arena, out->options);
+}
+
+static ds_status named_resolve(ds_config *self, const named_kind *kind, const ds_value *raw,
+                               const named_found *found, ds_value *root)
+{
+    ds_value *map = NULL;
+    DS_TRY(ds_config_open(self, kind->section, raw, root, &map));
+    DS_TRY(ds_config_resolve(self, kind->common, &found->common, found->map, map));
+    return ds_config_resolve(self, found->member.options, found->options, found->map, map);
+}
+
+ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root)
+{
+    static const named_kind kind = {"loss",       "name", "loss", NULL, ds_config_loss_options,
+                                    named_loss_at};
+    named_found found = {0};
+    DS_TRY(named_read(self, &kind, raw, &found));
+    self->loss = ds_loss_at(found.index);
+    self->loss_options = found.options;
+    return named_resolve(self, &kind, raw, &found, root);
+}
+
+ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw, ds_value *root)
+{
+    static const named_kind kind = {
+        "optimizer", "name", "optimizer", NULL, ds_config_optimizer_options, named_optim_at};
+    static const named_kind absent = {
+        "optimizer", "name", "optimizer", "adamw", ds_config_optimizer_options, named_optim_at};
+    const named_kind *k = ds_value_is_null(raw) ? &absent : &kind;
+    named_found found = {0};
+    DS_TRY(named_read(self, k, raw, &found));
+    self->optimizer = ds_optim_at(found.index);
+    if (self->optimizer->check != NULL)
+        DS_TRY(self->optimizer->check(found.options));
+    self->optimizer_options = found.options;
+    self->lr = found.common.lr;
+    self->clip_norm = found.common.clip_norm;
+    return named_resolve(self, k, raw, &found, root);
+}
+
+ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root)
+{
+    static const named_kind kind = {"lr",       "schedule",           "schedule",
+                                    "constant", ds_config_lr_options, named_lr_at};
+    named_found found = {0};
+    double rate = 0.0;
+    if (raw != NULL && raw->kind == DS_VALUE_SCALAR && !ds_value_is_null(raw) &&
+        ds_value_real(raw, "lr", "", &rate) == DS_OK)
+        return ds_value_fail(raw,
+                             "lr is '%.60s', expected a schedule such as constant or cosine; the "
+                             "rate itself is optimizer.lr",
+                             raw->text);
+    DS_TRY(named_read(self, &kind, raw, &found));
+    self->schedule = ds_lr_at(found.index);
+    self->schedule_options = found.options;
+    self->warmup_steps = found.common.warmup_steps;
+    return named_resolve(self, &kind, raw, &found, root);
+}

@@ -1,0 +1,217 @@
+/* Every key of the config outside the registries, as tables: they parse, fill in, write out and
+ * document. Sections that hold a registry's member (loss, optimizer, lr) list what is common. */
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config_parts.h"
+
+#define REQUIRED DS_OPTION_REQUIRED
+#define NEUTRAL DS_OPTION_NEUTRAL
+#define BOOL(S, m, d, f, h)                                     \
+    {                                                           \
+#m, DS_OPTION_BOOL, offsetof(S, m), d, 0, 0, NULL, f, h \
+    }
+#define INT(S, m, d, lo, f, h)                                         \
+    {                                                                  \
+#m, DS_OPTION_INT, offsetof(S, m), d, lo, INFINITY, NULL, f, h \
+    }
+#define REAL(S, m, d, lo, hi, h)                                  \
+    {                                                             \
+#m, DS_OPTION_REAL, offsetof(S, m), d, lo, hi, NULL, 0, h \
+    }
+#define BYTES(S, m, d, lo, f, h)                                         \
+    {                                                                    \
+#m, DS_OPTION_BYTES, offsetof(S, m), d, lo, INFINITY, NULL, f, h \
+    }
+#define TEXT(S, m, d, f, h)                                     \
+    {                                                           \
+#m, DS_OPTION_TEXT, offsetof(S, m), d, 0, 0, NULL, f, h \
+    }
+#define CHOICE(S, m, d, c, f, h)                               \
+    {                                                          \
+#m, DS_OPTION_CHOICE, offsetof(S, m), d, 0, 0, c, f, h \
+    }
+#define VALUE(S, m, c, f, h)                                     \
+    {                                                            \
+#m, DS_OPTION_VALUE, offsetof(S, m), NULL, 0, 0, c, f, h \
+    }
+#define END          \
+    {                \
+        .name = NULL \
+    }
+
+const ds_option ds_config_root_options[] = {
+    TEXT(ds_raw_root, name, NULL, NEUTRAL, "names the run's directory; default: the config's file"),
+    INT(ds_raw_root, seed, "1", 0, 0, "all randomness follows from it"),
+    VALUE(ds_raw_root, data, "a map", REQUIRED, "what is learned from"),
+    VALUE(ds_raw_root, model, "a map", REQUIRED, "input and layers"),
+    VALUE(ds_raw_root, loss, "a loss, as cross_entropy (classes) or mse (numbers)", REQUIRED,
+          "what is minimised"),
+    VALUE(ds_raw_root, batch, "a map", 0, "samples of a step and how they are cut"),
+    VALUE(ds_raw_root, optimizer, "a name or a map", 0, "the update; default: adamw"),
+    VALUE(ds_raw_root, lr, "a schedule or a map", 0, "how the rate changes; default: constant"),
+    VALUE(ds_raw_root, sync, "a map", 0, "how the ranks meet"),
+    VALUE(ds_raw_root, compute, "a map", 0, "kernels and instruction sets"),
+    VALUE(ds_raw_root, train, "a map", REQUIRED, "how long, what is reported"),
+    VALUE(ds_raw_root, eval, "a map", 0, "evaluation"),
+    VALUE(ds_raw_root, stop, "a map", 0, "rules that end a run early"),
+    VALUE(ds_raw_root, checkpoint, "a map", 0, "when state is saved and what is kept"),
+    END,
+};
+const ds_option ds_config_data_options[] = {
+    VALUE(ds_raw_data, train, "a source, as {format: csv, path: FILE, target: COLUMN}", REQUIRED,
+          "the training split"),
+    VALUE(ds_raw_data, test, "a source", 0, "the test split"),
+    VALUE(ds_raw_data, validation, "a source or {fraction: F}", 0, "the validation split"),
+    CHOICE(ds_raw_data, normalize, NULL, "none|unit|standard", 0,
+           "inputs as they are, bytes to [0, 1], or mean 0 and deviation 1"),
+    END,
+};
+const ds_option ds_config_fraction_options[] = {
+    REAL(ds_raw_fraction, fraction, "0", 0, DS_BELOW_1, "part of the training data set aside"),
+    END,
+};
+const ds_option ds_config_loss_options[] = {
+    TEXT(ds_raw_named, name, NULL, REQUIRED, "the loss"),
+    END,
+};
+const ds_option ds_config_batch_options[] = {
+    INT(ds_raw_batch, size, "256", 1, 0, "samples of a micro-batch"),
+    VALUE(ds_raw_batch, shards, "int >= 1, or ranks", 0,
+          "pieces of a micro-batch; default: a power of two near size/32"),
+    INT(ds_raw_batch, accumulate, "1", 1, 0, "micro-batches a step"),
+    END,
+};
+const ds_option ds_config_optimizer_options[] = {
+    TEXT(ds_raw_named, name, NULL, REQUIRED, "the optimizer"),
+    REAL(ds_raw_named, lr, "0.001", DS_ABOVE_0, INFINITY, "the base learning rate"),
+    REAL(ds_raw_named, clip_norm, "0", 0, INFINITY, "largest norm of the gradient; 0: any"),
+    END,
+};
+const ds_option ds_config_lr_options[] = {
+    {"schedule", DS_OPTION_TEXT, offsetof(ds_raw_named, name), "constant", 0, 0, NULL, 0,
+     "the schedule"},
+    INT(ds_raw_named, warmup_steps, "0", 0, 0, "steps of linear growth before it"),
+    END,
+};
+const ds_option ds_config_sync_options[] = {
+    TEXT(ds_raw_sync, strategy, "exact", 0, "how gradients become one update"),
+    CHOICE(ds_raw_sync, compress, NULL, "none", 0, "gradient compression"),
+    CHOICE(ds_raw_sync, transport, NULL, "auto|shared|direct", NEUTRAL, "memory or messages"),
+    BYTES(ds_raw_sync, bucket, "4 MiB", 1, NEUTRAL, "gradients sent at once"),
+    END,
+};
+const ds_option ds_config_compute_options[] = {
+    CHOICE(ds_raw_compute, kernels, NULL, "auto|ref|openblas|onednn", 0, "who multiplies"),
+    CHOICE(ds_raw_compute, isa, NULL, "auto|base|avx2|avx512", 0, "highest instruction set"),
+    {"threads", DS_OPTION_INT, offsetof(ds_raw_compute, threads), "1", 1, 1024, NULL, 0,
+     "threads of a rank"},
+    BOOL(ds_raw_compute, strict, "false", NEUTRAL, "refuse to resume under other numerics"),
+    END,
+};
+const ds_option ds_config_train_options[] = {
+    INT(ds_raw_train, epochs, "0", 0, 0, "passes over the data; 0: no limit"),
+    INT(ds_raw_train, max_steps, "0", 0, 0, "updates; 0: no limit"),
+    VALUE(ds_raw_train, eval_every, "N steps, N epochs or 0", 0,
+          "how often to evaluate; default 1 epoch; 0: at the end"),
+    INT(ds_raw_train, log_every, "10", 1, NEUTRAL, "steps between two lines of metrics"),
+    CHOICE(ds_raw_train, on_nan, NULL, "stop|skip", 0, "what a loss that is no number does"),
+    END,
+};
+const ds_option ds_config_eval_options[] = {
+    INT(ds_raw_eval, batch, "1000", 1, 0, "samples at once in evaluation and predict"),
+    END,
+};
+const ds_option ds_config_stop_options[] = {
+    REAL(ds_raw_stop, grad_norm, "0", 0, INFINITY, "stop below this norm; 0: off"),
+    VALUE(ds_raw_stop, plateau, "a map", 0, "the training loss no longer falls"),
+    VALUE(ds_raw_stop, early, "a map", 0, "the validation loss no longer falls"),
+    END,
+};
+const ds_option ds_config_patience_options[] = {
+    INT(ds_raw_patience, patience, "0", 0, 0, "how often in a row it may fail to fall; 0: off"),
+    REAL(ds_raw_patience, min_delta, "0", 0, INFINITY, "by how much it must fall"),
+    END,
+};
+const ds_option ds_config_checkpoint_options[] = {
+    INT(ds_checkpoint_config, every_steps, "500", 0, NEUTRAL,
+        "steps between two; 0: the last only"),
+    BOOL(ds_checkpoint_config, initial, "false", NEUTRAL, "save step 0 too"),
+    INT(ds_checkpoint_config, keep, "3", 0, NEUTRAL, "how many stay; 0: all"),
+    END,
+};
+
+/* What the owners of data and model read; listed here so that `descent list keys` is complete. */
+static const ds_option tables_source_options[] = {
+    {.name = "format", .choices = "idx, csv, hdf5, synthetic", .help = "how the data is kept"},
+    {.name = "images", .choices = "path", .help = "idx: file of images, .gz or not"},
+    {.name = "labels", .choices = "path", .help = "idx: file of labels"},
+    {.name = "path", .choices = "path", .help = "csv, hdf5: the file"},
+    {.name = "target", .choices = "name or list", .help = "csv: column(s) to predict"},
+    {.name = "header", .choices = "auto, true, false", .help = "csv: is the first line a header"},
+    {.name = "inputs", .choices = "name", .help = "hdf5: data set of the inputs"},
+    {.name = "targets", .choices = "name", .help = "hdf5: data set of the targets"},
+    {.name = "kind", .choices = "lines, blobs, spirals, digits", .help = "synthetic: which"},
+    {.name = "samples", .choices = "int >= 1", .help = "synthetic: how many"},
+    END,
+};
+static const ds_option tables_model_options[] = {
+    {.name = "input", .choices = "list of int", .help = "shape of a sample: [784] or [1, 28, 28]"},
+    {.name = "layers", .choices = "list", .help = "in order, as - dense: {units: 10}"},
+    END,
+};
+
+static const struct {
+    const char *prefix;
+    const ds_option *table;
+} tables_keys[] = {
+    {"", ds_config_root_options},
+    {"data.", ds_config_data_options},
+    {"data.train.", tables_source_options},
+    {"data.validation.", ds_config_fraction_options},
+    {"model.", tables_model_options},
+    {"loss.", ds_config_loss_options},
+    {"batch.", ds_config_batch_options},
+    {"optimizer.", ds_config_optimizer_options},
+    {"lr.", ds_config_lr_options},
+    {"sync.", ds_config_sync_options},
+    {"compute.", ds_config_compute_options},
+    {"train.", ds_config_train_options},
+    {"eval.", ds_config_eval_options},
+    {"stop.", ds_config_stop_options},
+    {"stop.plateau.", ds_config_patience_options},
+    {"stop.early.", ds_config_patience_options},
+    {"checkpoint.", ds_config_checkpoint_options},
+};
+
+static void tables_describe(const char *prefix, const ds_option *o, ds_config_key *out)
+{
+    *out = (ds_config_key){.help = o->help};
+    snprintf(out->path, sizeof out->path, "%s%s", prefix, o->name);
+    if (o->choices != NULL && o->type != DS_OPTION_CHOICE)
+        snprintf(out->type, sizeof out->type, "%s", o->choices);
+    else
+        ds_option_describe(o, sizeof out->type, out->type);
+    if ((o->flags & DS_OPTION_REQUIRED) != 0)
+        snprintf(out->fallback, sizeof out->fallback, "required");
+    else if (o->fallback != NULL)
+        snprintf(out->fallback, sizeof out->fallback, "%s", o->fallback);
+    else if (o->type == DS_OPTION_CHOICE)
+        snprintf(out->fallback, sizeof out->fallback, "%.*s", (int)strcspn(o->choices, "|"),
+                 o->choices);
+}
+
+bool ds_config_key_at(size_t i, ds_config_key *out)
+{
+    for (size_t s = 0; s < sizeof tables_keys / sizeof *tables_keys; s++) {
+        size_t n = ds_options_count(tables_keys[s].table);
+        if (i < n) {
+            tables_describe(tables_keys[s].prefix, &tables_keys[s].table[i], out);
+            return true;
+        }
+        i -= n;
+    }
+    return false;
+}
