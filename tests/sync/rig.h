@@ -27,7 +27,7 @@ static const ds_param test_param[N_PARAMS] = {
 static const ds_layout test_layout = {N_PARAMS, test_param, 18832};
 
 static int failures;
-static void expect(bool good, const char *what, const char *where)
+static inline void expect(bool good, const char *what, const char *where)
 {
     if (!good && failures++ < 10)
         fprintf(stderr, "FAILED: %s (%s); last error: %s\n", what, where, ds_last_error());
@@ -39,7 +39,7 @@ typedef struct test_case {
     ds_arena *arena;
 } test_case;
 
-static void case_open(test_case *c, const ds_optim_ops *optimizer, int V, double clip)
+static inline void case_open(test_case *c, const ds_optim_ops *optimizer, int V, double clip)
 {
     memset(c, 0, sizeof *c);
     void *options = NULL;
@@ -60,12 +60,12 @@ static void case_open(test_case *c, const ds_optim_ops *optimizer, int V, double
 /* Gradients of shard k at step t: elements of very different size, so that the order of additions
  * shows; padding and frozen tensors zero. */
 static float *pool;
-static float *shard_gradient(int t, int k)
+static inline float *shard_gradient(int t, int k)
 {
     return pool + ((size_t)t * MAX_V + (size_t)k) * test_layout.n_floats;
 }
 
-static void fill_tensor(const ds_param *p, int t, int k)
+static inline void fill_tensor(const ds_param *p, int t, int k)
 {
     ds_rng rng = ds_rng_for(7, p->name);
     float *g = shard_gradient(t, k) + p->offset;
@@ -79,7 +79,7 @@ static void fill_tensor(const ds_param *p, int t, int k)
         }
 }
 
-static void pool_open(void)
+static inline void pool_open(void)
 {
     pool = calloc(test_layout.n_floats * MAX_V * STEPS, sizeof(float));
     for (int t = 0; t < STEPS; t++)
@@ -90,7 +90,7 @@ static void pool_open(void)
 }
 
 /* Sum over shards [lo, hi) of a batch of b samples into out; false if all are empty. */
-static bool tree_sum(int t, int lo, int hi, long b, long V, float *out)
+static inline bool tree_sum(int t, int lo, int hi, long b, long V, float *out)
 {
     size_t n = test_layout.n_floats;
     if (ds_shard_begin(lo, b, V) == ds_shard_begin(hi, b, V))
@@ -109,7 +109,7 @@ static bool tree_sum(int t, int lo, int hi, long b, long V, float *out)
     return true;
 }
 
-static void start_values(float *flat)
+static inline void start_values(float *flat)
 {
     memset(flat, 0, test_layout.n_floats * sizeof *flat);
     for (size_t p = 0; p < N_PARAMS; p++)
@@ -124,7 +124,7 @@ typedef struct reference {
     double norm;
 } reference;
 
-static void reference_open(reference *ref)
+static inline void reference_open(reference *ref)
 {
     size_t n = test_layout.n_floats;
     ref->params = malloc(n * sizeof(float));
@@ -134,7 +134,7 @@ static void reference_open(reference *ref)
     start_values(ref->params);
 }
 
-static void reference_close(reference *ref)
+static inline void reference_close(reference *ref)
 {
     free(ref->params);
     free(ref->grad);
@@ -143,7 +143,7 @@ static void reference_close(reference *ref)
 }
 
 /* sqrt of squares in blocks of 4096 from each tensor's start, blocks in order, tensors in order. */
-static double reference_norm(const float *grad, double samples)
+static inline double reference_norm(const float *grad, double samples)
 {
     const ds_kernels *k = ds_kernels_find("ref");
     double total = 0;
@@ -157,7 +157,7 @@ static double reference_norm(const float *grad, double samples)
     return sqrt(total) / samples;
 }
 
-static void reference_step(reference *ref, const test_case *c, int V, int t)
+static inline void reference_step(reference *ref, const test_case *c, int V, int t)
 {
     const ds_config *config = &c->config;
     double samples = (double)c->samples, factor = 1;
@@ -189,7 +189,7 @@ typedef struct rig {
     bool *bad;
 } rig;
 
-static void rig_open(rig *r, ds_world *world, const test_case *c)
+static inline void rig_open(rig *r, ds_world *world, const test_case *c)
 {
     *r = (rig){.world = world};
     if (ds_plan_create(&c->config, &test_layout, 1000, ds_world_size(world), &r->plan) != DS_OK) {
@@ -209,7 +209,7 @@ static void rig_open(rig *r, ds_world *world, const test_case *c)
     r->bad = calloc((size_t)r->plan->shards, sizeof *r->bad);
 }
 
-static void rig_close(rig *r)
+static inline void rig_close(rig *r)
 {
     ds_sync_destroy(&r->sync);
     ds_plan_destroy(&r->plan);
@@ -219,7 +219,7 @@ static void rig_close(rig *r)
 
 /* This rank's part of step t: sums of its nodes, losses of its shards. An empty node holds `junk`
  * that nobody may add. */
-static void rig_compute(rig *r, int t, int64_t samples, float junk)
+static inline void rig_compute(rig *r, int t, int64_t samples, float junk)
 {
     const ds_plan *plan = r->plan;
     int rank = ds_world_rank(r->world);
@@ -235,7 +235,7 @@ static void rig_compute(rig *r, int t, int64_t samples, float junk)
         r->loss[k] = 0.1 * (k + 1) + t;
 }
 
-static ds_outcome rig_step(rig *r, const test_case *c, int t, bool want_norm)
+static inline ds_outcome rig_step(rig *r, const test_case *c, int t, bool want_norm)
 {
     ds_outcome out = {0};
     ds_step step = {.t = t,
@@ -252,7 +252,7 @@ static ds_outcome rig_step(rig *r, const test_case *c, int t, bool want_norm)
     return out;
 }
 
-static bool same_floats(const float *a, const float *b)
+static inline bool same_floats(const float *a, const float *b)
 {
     return memcmp(a, b, test_layout.n_floats * sizeof *a) == 0;
 }

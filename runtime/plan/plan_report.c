@@ -1,0 +1,120 @@
+/* The plan for people: who works, who waits, what memory and wire a step takes, before anything is
+ * started. Figures are for direct messages; ranks of one host share the parameters and send
+ * nothing. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "descent/plan.h"
+
+typedef struct report_row {
+    size_t parameters, gradients, optimizer, exchange, activations;
+    double idle;
+    uint64_t sent;
+} report_row;
+
+static const char *report_bytes(double bytes, char text[32])
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int u = 0;
+    for (; bytes >= 1024 && u < 4; u++)
+        bytes /= 1024;
+    snprintf(text, 32, "%.*f %s", u == 0 || bytes >= 100 ? 0 : 1, bytes, unit[u]);
+    return text;
+}
+
+static size_t report_most_shards(const ds_plan *plan)
+{
+    size_t most = 0;
+    for (int r = 0; r < plan->ranks; r++) {
+        size_t n = (size_t)(ds_plan_shard_begin(plan, r + 1) - ds_plan_shard_begin(plan, r));
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* Two buckets' slices from all foreign nodes. */
+static size_t report_inbox(const ds_plan *plan, int rank)
+{
+    size_t most = 0, ranks = (size_t)plan->ranks;
+    size_t foreign = plan->n_nodes - (plan->node_begin[rank + 1] - plan->node_begin[rank]);
+    for (size_t b = 0; b < plan->n_buckets; b++) {
+        const size_t *at = plan->bucket_begin + b * ranks + (size_t)rank;
+        size_t floats = 0;
+        for (size_t i = at[0]; i < at[1]; i++)
+            floats += plan->slice[i].count;
+        most = floats > most ? floats : most;
+    }
+    return 2 * most * foreign * sizeof(float);
+}
+
+static report_row report_rank(const ds_plan *plan, const ds_config *config, const ds_layout *layout,
+                              const ds_model *model, int rank)
+{
+    size_t flat = layout->n_floats * sizeof(float);
+    size_t shards = (size_t)(ds_plan_shard_begin(plan, rank + 1) - ds_plan_shard_begin(plan, rank));
+    size_t pass = shards < (size_t)plan->pass_shards ? shards : (size_t)plan->pass_shards;
+    size_t slots = config->optimizer != NULL ? config->optimizer->n_slots : 0;
+    bool plain = strcmp(config->sync.strategy, "allreduce") == 0;
+    report_row row = {.parameters = flat};
+    row.gradients = flat * (plan->node_begin[rank + 1] - plan->node_begin[rank]);
+    row.optimizer = slots * (plain ? flat : ds_plan_owned(plan, rank) * sizeof(float));
+    row.exchange = plain ? 0 : report_inbox(plan, rank);
+    if (model != NULL)
+        row.activations = ds_workspace_bytes(model, ds_plan_pass_rows(plan, rank), (int)pass, true);
+    row.idle = 1 - (double)shards / (double)report_most_shards(plan);
+    row.sent = plain ? 2 * (uint64_t)flat * (uint64_t)(plan->ranks - 1) / (uint64_t)plan->ranks
+                     : ds_plan_wire_bytes(plan, rank);
+    return row;
+}
+
+static void report_head(const ds_plan *plan, const ds_config *config, const ds_layout *layout,
+                        FILE *out)
+{
+    char a[32], b[32];
+    size_t trainable = 0;
+    for (size_t p = 0; p < layout->n_params; p++)
+        if (layout->param[p].trainable)
+            trainable += ds_shape_elements(&layout->param[p].shape);
+    fprintf(out, "plan %016" PRIx64 ": %d rank%s, %d shards a step, at most %d in a pass\n",
+            plan->hash, plan->ranks, plan->ranks == 1 ? "" : "s", plan->shards, plan->pass_shards);
+    fprintf(out, "model: %zu parameters (%zu trainable) in %zu tensors, %s\n",
+            ds_layout_elements(layout), trainable, layout->n_params,
+            report_bytes(4.0 * (double)layout->n_floats, a));
+    fprintf(out, "steps: %zu samples a step, %zu steps an epoch of %zu samples, ", plan->batch,
+            plan->steps_per_epoch, plan->samples);
+    if (plan->total_steps < INT64_MAX)
+        fprintf(out, "%" PRId64 " steps in all\n", plan->total_steps);
+    else
+        fprintf(out, "until a stopping rule ends the run\n");
+    fprintf(out, "sync: %s, %zu bucket%s of up to %s, %zu slices; most rows in a shard: %zu\n",
+            config->sync.strategy, plan->n_buckets, plan->n_buckets == 1 ? "" : "s",
+            report_bytes((double)config->sync.bucket, b), plan->n_slices, ds_plan_shard_rows(plan));
+}
+
+ds_status ds_plan_report(const ds_plan *self, const ds_config *config, const ds_layout *layout,
+                         const ds_model *model, FILE *out)
+{
+    report_head(self, config, layout, out);
+    fprintf(out, "%5s  %-14s %6s %11s %11s %11s %11s %11s %11s %13s\n", "rank", "shards", "idle",
+            "parameters", "gradients", "optimizer", "exchange", "activations", "memory",
+            "sent a step");
+    for (int r = 0; r < self->ranks; r++) {
+        report_row row = report_rank(self, config, layout, model, r);
+        size_t all =
+            row.parameters + row.gradients + row.optimizer + row.exchange + row.activations;
+        char shards[32], text[7][32];
+        snprintf(shards, sizeof shards, "[%d, %d)", ds_plan_shard_begin(self, r),
+                 ds_plan_shard_begin(self, r + 1));
+        fprintf(out, "%5d  %-14s %4.0f %% %11s %11s %11s %11s %11s %11s %13s\n", r, shards,
+                100 * row.idle, report_bytes((double)row.parameters, text[0]),
+                report_bytes((double)row.gradients, text[1]),
+                report_bytes((double)row.optimizer, text[2]),
+                report_bytes((double)row.exchange, text[3]),
+                report_bytes((double)row.activations, text[4]), report_bytes((double)all, text[5]),
+                report_bytes((double)row.sent, text[6]));
+    }
+    if (self->ranks > 1)
+        fprintf(out, "ranks of one host share the parameters and need no exchange memory\n");
+    DS_CHECK(!ferror(out), DS_ERR_WRITE, "cannot write the plan's report");
+    return DS_OK;
+}

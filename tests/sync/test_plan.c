@@ -1,0 +1,212 @@
+/* The plan: every shard and every trainable float has one owner, borders lie where they may, ranks
+ * are balanced, powers of two move exactly the ring's bytes, batches end with the epoch. */
+#include <check.h>
+
+#include "rig.h"
+
+static ds_plan *make(const test_case *c, size_t samples, int ranks)
+{
+    ds_plan *plan = NULL;
+    ds_status st = ds_plan_create(&c->config, &test_layout, samples, ranks, &plan);
+    ck_assert_msg(st == DS_OK, "%s", ds_last_error());
+    return plan;
+}
+
+START_TEST(shards_have_one_owner)
+{
+    test_case c;
+    for (int V = 1; V <= 40; V++)
+        for (int ranks = 1; ranks <= V; ranks++) {
+            case_open(&c, ds_optim_find("sgd"), V, 0);
+            ds_plan *plan = make(&c, 1000, ranks);
+            int at = 0;
+            for (size_t j = 0; j < plan->n_nodes; at = plan->node[j++].hi) {
+                ck_assert_int_eq(plan->node[j].lo, at);
+                int r = plan->node[j].rank;
+                ck_assert_int_ge(plan->node[j].lo, ds_plan_shard_begin(plan, r));
+                ck_assert_int_le(plan->node[j].hi, ds_plan_shard_begin(plan, r + 1));
+                ck_assert_uint_ge(j, plan->node_begin[r]);
+                ck_assert_uint_lt(j, plan->node_begin[r + 1]);
+            }
+            ck_assert_int_eq(at, V);
+            ck_assert_uint_gt(plan->n_nodes, (size_t)ranks - 1);
+            if (V % ranks == 0 && (V & (V - 1)) == 0)
+                ck_assert_uint_eq(plan->n_nodes, (size_t)ranks);
+            ds_plan_destroy(&plan);
+            ds_arena_destroy(&c.arena);
+        }
+    case_open(&c, ds_optim_find("sgd"), 8, 0);
+    ds_plan *plan = make(&c, 1000, 3);
+    ck_assert_int_eq(ds_plan_shard_begin(plan, 1), 3); /* DESIGN: 3, 3, 2 */
+    ck_assert_int_eq(ds_plan_shard_begin(plan, 2), 6);
+    ds_plan_destroy(&plan);
+    ds_arena_destroy(&c.arena);
+}
+END_TEST
+
+static void check_slices(const ds_plan *plan, const ds_layout *layout, bool whole)
+{
+    unsigned char *seen = calloc(layout->n_floats, 1);
+    for (size_t i = 0; i < plan->n_slices; i++) {
+        const ds_slice *s = &plan->slice[i];
+        const ds_param *p = &layout->param[s->param];
+        size_t n = ds_param_floats(p), end = s->first + s->count;
+        ck_assert(p->trainable && s->count > 0 && end <= n);
+        ck_assert(s->first % 4096 == 0 && (end % 4096 == 0 || end == n));
+        ck_assert(!whole || s->count == n);
+        for (size_t k = s->first; k < end; k++)
+            ck_assert_int_eq(seen[p->offset + k]++, 0);
+    }
+    for (size_t p = 0; p < layout->n_params; p++)
+        for (size_t k = 0; k < ds_param_floats(&layout->param[p]); k++)
+            ck_assert_int_eq(seen[layout->param[p].offset + k], layout->param[p].trainable);
+    free(seen);
+}
+
+START_TEST(slices_cover_what_is_trained)
+{
+    static const int64_t bucket[] = {1, 16 << 10, 40000, 4 << 20};
+    int n = 0;
+    for (int ranks = 1; ranks <= 9; ranks++)
+        for (int b = 0; b < 4; b++)
+            for (int whole = 0; whole < 2; whole++, n++) {
+                ds_optim_ops ops = *ds_optim_find("sgd");
+                test_case c;
+                case_open(&c, &ops, 9, 0);
+                ops.reach = whole ? DS_REACH_TENSOR : DS_REACH_ELEMENT;
+                c.config.sync.bucket = bucket[b];
+                ds_plan *plan = make(&c, 1000, ranks), *again = make(&c, 1000, ranks);
+                check_slices(plan, &test_layout, whole);
+                ck_assert(plan->hash == again->hash);
+                ck_assert_uint_eq(plan->bucket_begin[plan->n_buckets * (size_t)ranks],
+                                  plan->n_slices);
+                ds_plan_destroy(&plan);
+                ds_plan_destroy(&again);
+                ds_arena_destroy(&c.arena);
+            }
+    printf("# %d plans covered\n", n);
+}
+END_TEST
+
+/* 784-1024-1024-10 as one flat block. */
+static const ds_param mlp_param[] = {
+    {"w1", {2, {1024, 784}}, true, true, 0, 784, 1024, 1040},
+    {"b1", {1, {1024}}, false, true, 815360, 1, 1024, 1040},
+    {"w2", {2, {1024, 1024}}, true, true, 816400, 1024, 1024, 1040},
+    {"b2", {1, {1024}}, false, true, 1881360, 1, 1024, 1040},
+    {"w3", {2, {10, 1024}}, true, true, 1882400, 1024, 10, 16},
+    {"b3", {1, {10}}, false, true, 1898784, 1, 10, 16},
+};
+static const ds_layout mlp_layout = {6, mlp_param, 1898800};
+
+START_TEST(ranks_share_alike)
+{
+    static const int64_t bucket[] = {16 << 10, 64 << 10, 4 << 20, 25 << 20};
+    double worst = 1;
+    for (int ranks = 2; ranks <= 16; ranks++)
+        for (int b = 0; b < 4; b++) {
+            test_case c;
+            ds_plan *plan = NULL;
+            case_open(&c, ds_optim_find("sgd"), 16, 0);
+            c.config.sync.bucket = bucket[b];
+            ck_assert(ds_plan_create(&c.config, &mlp_layout, 1000, ranks, &plan) == DS_OK);
+            uint64_t sent = 0;
+            size_t most = 0, all = 0;
+            for (int r = 0; r < ranks; r++) {
+                size_t own = ds_plan_owned(plan, r);
+                all += own;
+                most = own > most ? own : most;
+                sent += ds_plan_wire_bytes(plan, r);
+            }
+            ck_assert_uint_eq(all, mlp_layout.n_floats);
+            if ((ranks & (ranks - 1)) == 0)
+                ck_assert_uint_eq(sent, 2 * (uint64_t)(ranks - 1) * 4 * mlp_layout.n_floats);
+            double excess = (double)most * ranks / (double)all;
+            worst = excess > worst ? excess : worst;
+            ds_plan_destroy(&plan);
+            ds_arena_destroy(&c.arena);
+        }
+    printf("# the largest share is at most %.3f of an even one\n", worst);
+    ck_assert(worst < 1.1);
+}
+END_TEST
+
+START_TEST(batches_end_with_the_epoch)
+{
+    test_case c;
+    case_open(&c, ds_optim_find("sgd"), 4, 0);
+    c.config.batch.accumulate = 2;
+    c.config.train.max_steps = 0;
+    c.config.train.epochs = 3;
+    ds_plan *plan = make(&c, 1000, 3);
+    ck_assert_int_eq(plan->shards, 8);
+    ck_assert_int_eq(plan->pass_shards, 2);
+    ck_assert_uint_eq(plan->batch, 128);
+    ck_assert_uint_eq(plan->steps_per_epoch, 8); /* 7 x 128 + 104 */
+    ck_assert(plan->total_steps == 24);
+    size_t at = 0;
+    ck_assert_uint_eq(ds_plan_batch(plan, 0, &at), 128);
+    ck_assert_uint_eq(ds_plan_batch(plan, 7, &at), 104);
+    ck_assert_uint_eq(at, 896);
+    ck_assert_uint_eq(ds_plan_batch(plan, 17, &at), 128);
+    ck_assert_uint_eq(at, 128);
+    for (int r = 0; r < 3; r++)
+        for (size_t b = 1; b <= 128; b++)
+            for (int k = ds_plan_shard_begin(plan, r); k < ds_plan_shard_begin(plan, r + 1); k++) {
+                int end = k + plan->pass_shards < ds_plan_shard_begin(plan, r + 1)
+                              ? k + plan->pass_shards
+                              : ds_plan_shard_begin(plan, r + 1);
+                size_t rows =
+                    (size_t)(ds_shard_begin(end, (long)b, 8) - ds_shard_begin(k, (long)b, 8));
+                ck_assert_uint_le(rows, ds_plan_pass_rows(plan, r));
+            }
+    ck_assert_uint_eq(ds_plan_shard_rows(plan), 16);
+    ds_plan_destroy(&plan);
+    c.config.batch.shards = 0; /* one a rank */
+    plan = make(&c, 1000, 3);
+    ck_assert_int_eq(plan->shards, 6);
+    ds_plan_destroy(&plan);
+    c.config.train.epochs = 0;
+    plan = make(&c, 1000, 1);
+    ck_assert(plan->total_steps == INT64_MAX);
+    ds_plan_destroy(&plan);
+    ds_arena_destroy(&c.arena);
+}
+END_TEST
+
+START_TEST(too_many_ranks)
+{
+    test_case c;
+    ds_plan *plan = NULL;
+    case_open(&c, ds_optim_find("sgd"), 4, 0);
+    ck_assert(ds_plan_create(&c.config, &test_layout, 1000, 5, &plan) == DS_ERR_USAGE);
+    printf("# %s\n", ds_last_error());
+    ck_assert_ptr_null(plan);
+    ck_assert_ptr_nonnull(strstr(ds_last_error(), "more ranks (5) than shards (4)"));
+    ck_assert_ptr_nonnull(strstr(ds_last_error(), "batch: {shards: 8}"));
+    c.config.sync.strategy = "exakt";
+    ck_assert(ds_sync_check(&c.config) == DS_ERR_USAGE);
+    printf("# %s\n", ds_last_error());
+    ck_assert_ptr_nonnull(strstr(ds_last_error(), "did you mean 'exact'"));
+    ds_arena_destroy(&c.arena);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("plan");
+    TCase *t = tcase_create("plan");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, shards_have_one_owner);
+    tcase_add_test(t, slices_cover_what_is_trained);
+    tcase_add_test(t, ranks_share_alike);
+    tcase_add_test(t, batches_end_with_the_epoch);
+    tcase_add_test(t, too_many_ranks);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_set_tap(r, "-");
+    srunner_run_all(r, CK_SILENT);
+    int bad = srunner_ntests_failed(r);
+    srunner_free(r);
+    return bad ? EXIT_FAILURE : EXIT_SUCCESS;
+}
