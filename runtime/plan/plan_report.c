@@ -12,7 +12,7 @@ typedef struct report_row {
     uint64_t sent;
 } report_row;
 
-static const char *report_bytes(double bytes, char text[32])
+static const char *plan_report_bytes(double bytes, char text[32])
 {
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
     int u = 0;
@@ -22,7 +22,7 @@ static const char *report_bytes(double bytes, char text[32])
     return text;
 }
 
-static size_t report_most_shards(const ds_plan *plan)
+static size_t plan_report_most_shards(const ds_plan *plan)
 {
     size_t most = 0;
     for (int r = 0; r < plan->ranks; r++) {
@@ -33,7 +33,7 @@ static size_t report_most_shards(const ds_plan *plan)
 }
 
 /* Two buckets' slices from all foreign nodes. */
-static size_t report_inbox(const ds_plan *plan, int rank)
+static size_t plan_report_inbox(const ds_plan *plan, int rank)
 {
     size_t most = 0, ranks = (size_t)plan->ranks;
     size_t foreign = plan->n_nodes - (plan->node_begin[rank + 1] - plan->node_begin[rank]);
@@ -47,8 +47,8 @@ static size_t report_inbox(const ds_plan *plan, int rank)
     return 2 * most * foreign * sizeof(float);
 }
 
-static report_row report_rank(const ds_plan *plan, const ds_config *config, const ds_layout *layout,
-                              const ds_model *model, int rank)
+static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
+                                   const ds_layout *layout, const ds_model *model, int rank)
 {
     size_t flat = layout->n_floats * sizeof(float);
     size_t shards = (size_t)(ds_plan_shard_begin(plan, rank + 1) - ds_plan_shard_begin(plan, rank));
@@ -58,17 +58,17 @@ static report_row report_rank(const ds_plan *plan, const ds_config *config, cons
     report_row row = {.parameters = flat};
     row.gradients = flat * (plan->node_begin[rank + 1] - plan->node_begin[rank]);
     row.optimizer = slots * (plain ? flat : ds_plan_owned(plan, rank) * sizeof(float));
-    row.exchange = plain ? 0 : report_inbox(plan, rank);
+    row.exchange = plain ? 0 : plan_report_inbox(plan, rank);
     if (model != NULL)
         row.activations = ds_workspace_bytes(model, ds_plan_pass_rows(plan, rank), (int)pass, true);
-    row.idle = 1 - (double)shards / (double)report_most_shards(plan);
+    row.idle = 1 - (double)shards / (double)plan_report_most_shards(plan);
     row.sent = plain ? 2 * (uint64_t)flat * (uint64_t)(plan->ranks - 1) / (uint64_t)plan->ranks
                      : ds_plan_wire_bytes(plan, rank);
     return row;
 }
 
-static void report_head(const ds_plan *plan, const ds_config *config, const ds_layout *layout,
-                        FILE *out)
+static void plan_report_head(const ds_plan *plan, const ds_config *config, const ds_layout *layout,
+                             FILE *out)
 {
     char a[32], b[32];
     size_t trainable = 0;
@@ -79,7 +79,7 @@ static void report_head(const ds_plan *plan, const ds_config *config, const ds_l
             plan->hash, plan->ranks, plan->ranks == 1 ? "" : "s", plan->shards, plan->pass_shards);
     fprintf(out, "model: %zu parameters (%zu trainable) in %zu tensors, %s\n",
             ds_layout_elements(layout), trainable, layout->n_params,
-            report_bytes(4.0 * (double)layout->n_floats, a));
+            plan_report_bytes(4.0 * (double)layout->n_floats, a));
     fprintf(out, "steps: %zu samples a step, %zu steps an epoch of %zu samples, ", plan->batch,
             plan->steps_per_epoch, plan->samples);
     if (plan->total_steps < INT64_MAX)
@@ -88,30 +88,32 @@ static void report_head(const ds_plan *plan, const ds_config *config, const ds_l
         fprintf(out, "until a stopping rule ends the run\n");
     fprintf(out, "sync: %s, %zu bucket%s of up to %s, %zu slices; most rows in a shard: %zu\n",
             config->sync.strategy, plan->n_buckets, plan->n_buckets == 1 ? "" : "s",
-            report_bytes((double)config->sync.bucket, b), plan->n_slices, ds_plan_shard_rows(plan));
+            plan_report_bytes((double)config->sync.bucket, b), plan->n_slices,
+            ds_plan_shard_rows(plan));
 }
 
 ds_status ds_plan_report(const ds_plan *self, const ds_config *config, const ds_layout *layout,
                          const ds_model *model, FILE *out)
 {
-    report_head(self, config, layout, out);
+    plan_report_head(self, config, layout, out);
     fprintf(out, "%5s  %-14s %6s %11s %11s %11s %11s %11s %11s %13s\n", "rank", "shards", "idle",
             "parameters", "gradients", "optimizer", "exchange", "activations", "memory",
             "sent a step");
     for (int r = 0; r < self->ranks; r++) {
-        report_row row = report_rank(self, config, layout, model, r);
+        report_row row = plan_report_rank(self, config, layout, model, r);
         size_t all =
             row.parameters + row.gradients + row.optimizer + row.exchange + row.activations;
         char shards[32], text[7][32];
         snprintf(shards, sizeof shards, "[%d, %d)", ds_plan_shard_begin(self, r),
                  ds_plan_shard_begin(self, r + 1));
         fprintf(out, "%5d  %-14s %4.0f %% %11s %11s %11s %11s %11s %11s %13s\n", r, shards,
-                100 * row.idle, report_bytes((double)row.parameters, text[0]),
-                report_bytes((double)row.gradients, text[1]),
-                report_bytes((double)row.optimizer, text[2]),
-                report_bytes((double)row.exchange, text[3]),
-                report_bytes((double)row.activations, text[4]), report_bytes((double)all, text[5]),
-                report_bytes((double)row.sent, text[6]));
+                100 * row.idle, plan_report_bytes((double)row.parameters, text[0]),
+                plan_report_bytes((double)row.gradients, text[1]),
+                plan_report_bytes((double)row.optimizer, text[2]),
+                plan_report_bytes((double)row.exchange, text[3]),
+                plan_report_bytes((double)row.activations, text[4]),
+                plan_report_bytes((double)all, text[5]),
+                plan_report_bytes((double)row.sent, text[6]));
     }
     if (self->ranks > 1)
         fprintf(out, "ranks of one host share the parameters and need no exchange memory\n");

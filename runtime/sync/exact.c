@@ -1,4 +1,4 @@
-/* The exact sum (DESIGN section 1): partials are added by the owners of slices in the order of one
+/* The exact sum: partials are added by the owners of slices in the order of one
  * fixed tree, so the bits do not depend on the number of ranks. Reduce-scatter by direct exchange,
  * update by the owner, then the new parameters to all: 2 (n-1)/n of the model a rank on the wire
  * for powers of two, the ring's bytes; nothing is copied between ranks of one host. Optimizer state

@@ -9,7 +9,7 @@
 
 enum { DIRECT_PARTIALS = 1, DIRECT_NEWS = 2 };
 
-static size_t direct_floats(const ds_runs *runs, size_t part)
+static size_t exact_direct_floats(const ds_runs *runs, size_t part)
 {
     size_t n = 0;
     for (size_t i = runs->begin[part]; i < runs->begin[part + 1]; i++)
@@ -17,7 +17,7 @@ static size_t direct_floats(const ds_runs *runs, size_t part)
     return n;
 }
 
-static size_t direct_messages(const ds_runs *runs, size_t part)
+static size_t exact_direct_messages(const ds_runs *runs, size_t part)
 {
     size_t n = 0;
     for (size_t i = runs->begin[part]; i < runs->begin[part + 1]; i++)
@@ -25,24 +25,24 @@ static size_t direct_messages(const ds_runs *runs, size_t part)
     return n;
 }
 
-static size_t direct_foreign(const ds_sync *self)
+static size_t exact_direct_foreign(const ds_sync *self)
 {
     return self->spec.plan->n_nodes - self->n_partials;
 }
 
 /* The largest bucket: floats of the inbox, messages of partials and of parameters. */
-static void direct_measure(const ds_sync *self, size_t *inbox, size_t *mail, size_t *news)
+static void exact_direct_measure(const ds_sync *self, size_t *inbox, size_t *mail, size_t *news)
 {
     const ds_exact *exact = self->state;
     size_t ranks = (size_t)self->ranks;
     for (size_t b = 0; b < self->spec.plan->n_buckets; b++) {
         size_t part = b * ranks + (size_t)self->rank, theirs = 0;
-        size_t ours = direct_messages(&exact->runs, part);
+        size_t ours = exact_direct_messages(&exact->runs, part);
         for (size_t r = 0; r < ranks; r++)
-            theirs += direct_messages(&exact->runs, b * ranks + r);
+            theirs += exact_direct_messages(&exact->runs, b * ranks + r);
         theirs -= ours;
-        size_t floats = direct_foreign(self) * direct_floats(&exact->runs, part);
-        size_t partials = direct_foreign(self) * ours + self->n_partials * theirs;
+        size_t floats = exact_direct_foreign(self) * exact_direct_floats(&exact->runs, part);
+        size_t partials = exact_direct_foreign(self) * ours + self->n_partials * theirs;
         size_t params = (ranks - 1) * ours + theirs;
         *inbox = floats > *inbox ? floats : *inbox;
         *mail = partials > *mail ? partials : *mail;
@@ -54,7 +54,7 @@ ds_status ds_exact_direct_create(ds_sync *self)
 {
     ds_exact *exact = self->state;
     size_t inbox = 0, mail = 0, news = 0, V = (size_t)self->spec.plan->shards;
-    direct_measure(self, &inbox, &mail, &news);
+    exact_direct_measure(self, &inbox, &mail, &news);
     for (int i = 0; i < 2; i++) {
         DS_TRY(ds_arena_take(self->arena, inbox, sizeof(float), "inbox of sums", &exact->inbox[i]));
         DS_TRY(ds_mail_create(self->spec.world, mail, &exact->mail[i]));
@@ -70,7 +70,7 @@ ds_status ds_exact_direct_create(ds_sync *self)
 }
 
 /* Start bucket b: what others hold of our slices, what we hold of theirs. */
-static ds_status direct_post(ds_sync *self, size_t b)
+static ds_status exact_direct_post(ds_sync *self, size_t b)
 {
     ds_exact *exact = self->state;
     const size_t *node_begin = self->spec.plan->node_begin;
@@ -98,7 +98,7 @@ static ds_status direct_post(ds_sync *self, size_t b)
 }
 
 /* Bucket b has arrived: our slices, run by run. */
-static void direct_own(ds_sync *self, size_t b, const ds_owner_task *task)
+static void exact_direct_own(ds_sync *self, size_t b, const ds_owner_task *task)
 {
     ds_exact *exact = self->state;
     const ds_plan *plan = self->spec.plan;
@@ -122,7 +122,7 @@ static void direct_own(ds_sync *self, size_t b, const ds_owner_task *task)
 }
 
 /* Start sending bucket b's new parameters of ours, and receiving the others'. */
-static ds_status direct_post_news(ds_sync *self, size_t b)
+static ds_status exact_direct_post_news(ds_sync *self, size_t b)
 {
     ds_exact *exact = self->state;
     ds_mail *news = exact->news[b % 2];
@@ -142,31 +142,31 @@ static ds_status direct_post_news(ds_sync *self, size_t b)
     return DS_OK;
 }
 
-static ds_status direct_wait_news(const ds_exact *exact)
+static ds_status exact_direct_wait_news(const ds_exact *exact)
 {
     DS_TRY(ds_mail_wait(exact->news[0]));
     return ds_mail_wait(exact->news[1]);
 }
 
 /* All buckets' partials come in and are treated by `task`; if it updates, parameters go out. */
-static ds_status direct_buckets(ds_sync *self, const ds_owner_task *task)
+static ds_status exact_direct_buckets(ds_sync *self, const ds_owner_task *task)
 {
     ds_exact *exact = self->state;
     size_t n = self->spec.plan->n_buckets;
     if (n > 0)
-        DS_TRY(direct_post(self, 0));
+        DS_TRY(exact_direct_post(self, 0));
     for (size_t b = 0; b < n; b++) {
         if (b + 1 < n)
-            DS_TRY(direct_post(self, b + 1));
+            DS_TRY(exact_direct_post(self, b + 1));
         DS_TRY(ds_mail_wait(exact->mail[b % 2]));
-        direct_own(self, b, task);
+        exact_direct_own(self, b, task);
         if (task->update)
-            DS_TRY(direct_post_news(self, b));
+            DS_TRY(exact_direct_post_news(self, b));
     }
-    return direct_wait_news(exact);
+    return exact_direct_wait_news(exact);
 }
 
-static ds_status direct_norm(ds_sync *self, ds_outcome *out)
+static ds_status exact_direct_norm(ds_sync *self, ds_outcome *out)
 {
     ds_exact *exact = self->state;
     DS_TRY(ds_world_sum(self->spec.world, exact->owner.block, exact->owner.n_blocks));
@@ -176,26 +176,26 @@ static ds_status direct_norm(ds_sync *self, ds_outcome *out)
 }
 
 /* Sums first, then the norm, then the update. */
-static ds_status direct_step_ahead(ds_sync *self, ds_owner_task task, ds_outcome *out)
+static ds_status exact_direct_step_ahead(ds_sync *self, ds_owner_task task, ds_outcome *out)
 {
     ds_exact *exact = self->state;
     task.reduce = task.squares = true;
-    DS_TRY(direct_buckets(self, &task));
-    DS_TRY(direct_norm(self, out));
+    DS_TRY(exact_direct_buckets(self, &task));
+    DS_TRY(exact_direct_norm(self, out));
     if (!out->finite)
         return DS_OK;
     task.reduce = task.squares = false;
     task.update = true;
     task.scale = ds_owner_scale(&exact->owner, out->grad_norm);
     for (size_t b = 0; b < self->spec.plan->n_buckets; b++) {
-        direct_own(self, b, &task);
-        DS_TRY(direct_post_news(self, b));
+        exact_direct_own(self, b, &task);
+        DS_TRY(exact_direct_post_news(self, b));
     }
-    return direct_wait_news(exact);
+    return exact_direct_wait_news(exact);
 }
 
 /* Losses, flags and rank 0's word. */
-static ds_status direct_tell(ds_sync *self, const ds_step *step, ds_outcome *out)
+static ds_status exact_direct_tell(ds_sync *self, const ds_step *step, ds_outcome *out)
 {
     ds_exact *exact = self->state;
     int V = self->spec.plan->shards;
@@ -213,7 +213,7 @@ static ds_status direct_tell(ds_sync *self, const ds_step *step, ds_outcome *out
 ds_status ds_exact_direct_step(ds_sync *self, const ds_step *step, ds_outcome *out)
 {
     ds_exact *exact = self->state;
-    DS_TRY(direct_tell(self, step, out));
+    DS_TRY(exact_direct_tell(self, step, out));
     if (!out->finite)
         return DS_OK;
     ds_owner_begin(&exact->owner, step->samples);
@@ -221,13 +221,13 @@ ds_status ds_exact_direct_step(ds_sync *self, const ds_step *step, ds_outcome *o
     if (ds_exact_ahead(self) || step->want_norm)
         memset(exact->owner.block, 0, exact->owner.n_blocks * sizeof(double));
     if (ds_exact_ahead(self))
-        return direct_step_ahead(self, task, out);
+        return exact_direct_step_ahead(self, task, out);
     task.reduce = task.update = true;
     task.squares = step->want_norm;
     task.scale = ds_owner_scale(&exact->owner, 0);
-    DS_TRY(direct_buckets(self, &task));
+    DS_TRY(exact_direct_buckets(self, &task));
     if (step->want_norm)
-        return direct_norm(self, out);
+        return exact_direct_norm(self, out);
     double overflow = exact->owner.overflow;
     DS_TRY(ds_world_max(self->spec.world, &overflow, 1));
     out->finite = overflow == 0;

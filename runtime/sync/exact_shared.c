@@ -15,36 +15,36 @@ typedef struct shared_room {
     size_t used;
 } shared_room;
 
-static void *shared_take(shared_room *room, size_t count, size_t size)
+static void *exact_shared_take(shared_room *room, size_t count, size_t size)
 {
     char *p = room->base == NULL ? NULL : room->base + room->used;
     room->used += (count * size + 63) / 64 * 64;
     return p;
 }
 
-static float *shared_take_flat(shared_room *room, const ds_sync *self)
+static float *exact_shared_take_flat(shared_room *room, const ds_sync *self)
 {
-    return shared_take(room, self->spec.layout->n_floats + SHARED_STAGGER, sizeof(float));
+    return exact_shared_take(room, self->spec.layout->n_floats + SHARED_STAGGER, sizeof(float));
 }
 
 /* Rank r's block: its partials; before them, on rank 0, words, squares and parameters. */
-static void shared_lay_out(ds_sync *self, int r, shared_room *room)
+static void exact_shared_lay_out(ds_sync *self, int r, shared_room *room)
 {
     ds_exact *exact = self->state;
     const ds_plan *plan = self->spec.plan;
     size_t V = (size_t)plan->shards;
     for (int i = 0; i < 2 && r == 0; i++) {
-        exact->told[i].loss = shared_take(room, V, sizeof(double));
-        exact->told[i].bad = shared_take(room, V, sizeof(double));
-        exact->told[i].overflow = shared_take(room, (size_t)self->ranks, sizeof(int));
-        exact->told[i].word = shared_take(room, 1, sizeof(int));
+        exact->told[i].loss = exact_shared_take(room, V, sizeof(double));
+        exact->told[i].bad = exact_shared_take(room, V, sizeof(double));
+        exact->told[i].overflow = exact_shared_take(room, (size_t)self->ranks, sizeof(int));
+        exact->told[i].word = exact_shared_take(room, 1, sizeof(int));
     }
     if (r == 0) {
-        exact->owner.block = shared_take(room, exact->owner.n_blocks, sizeof(double));
-        self->params = shared_take_flat(room, self);
+        exact->owner.block = exact_shared_take(room, exact->owner.n_blocks, sizeof(double));
+        self->params = exact_shared_take_flat(room, self);
     }
     for (size_t j = plan->node_begin[r]; j < plan->node_begin[r + 1]; j++) {
-        float *x = shared_take_flat(room, self);
+        float *x = exact_shared_take_flat(room, self);
         exact->owner.source[j] = (ds_source){x, 0};
         if (r == self->rank)
             self->partial[j - plan->node_begin[r]] = x;
@@ -55,7 +55,7 @@ ds_status ds_exact_shared_create(ds_sync *self)
 {
     ds_exact *exact = self->state;
     shared_room need = {0};
-    shared_lay_out(self, self->rank, &need);
+    exact_shared_lay_out(self, self->rank, &need);
     char *alone = NULL;
     if (self->ranks == 1)
         DS_TRY(ds_arena_take(self->arena, need.used, 1, "parameters and gradients", &alone));
@@ -63,19 +63,19 @@ ds_status ds_exact_shared_create(ds_sync *self)
         DS_TRY(ds_shared_create(self->spec.world, need.used, &exact->shared));
     for (int r = 0; r < self->ranks; r++) {
         shared_room room = {alone != NULL ? alone : ds_shared_of(exact->shared, r), 0};
-        shared_lay_out(self, r, &room);
+        exact_shared_lay_out(self, r, &room);
     }
     exact->owner.reduced = self->partial[0];
     return DS_OK;
 }
 
-static ds_status shared_fence(const ds_exact *exact)
+static ds_status exact_shared_fence(const ds_exact *exact)
 {
     return exact->shared != NULL ? ds_shared_fence(exact->shared) : DS_OK;
 }
 
 /* Put our shards' words where all will read them. */
-static void shared_tell(ds_sync *self, const ds_step *step, ds_told *told)
+static void exact_shared_tell(ds_sync *self, const ds_step *step, ds_told *told)
 {
     int first = ds_plan_shard_begin(self->spec.plan, self->rank);
     int end = ds_plan_shard_begin(self->spec.plan, self->rank + 1);
@@ -87,7 +87,7 @@ static void shared_tell(ds_sync *self, const ds_step *step, ds_told *told)
         *told->word = step->word;
 }
 
-static bool shared_overflow(const ds_sync *self, const ds_told *told)
+static bool exact_shared_overflow(const ds_sync *self, const ds_told *told)
 {
     bool any = false;
     for (int r = 0; r < self->ranks; r++)
@@ -96,12 +96,12 @@ static bool shared_overflow(const ds_sync *self, const ds_told *told)
 }
 
 /* Sums first, then the norm, then the update. */
-static ds_status shared_step_ahead(ds_sync *self, ds_owner_task task, ds_outcome *out)
+static ds_status exact_shared_step_ahead(ds_sync *self, ds_owner_task task, ds_outcome *out)
 {
     ds_exact *exact = self->state;
     task.reduce = task.squares = true;
     ds_owner_all(&exact->owner, &task);
-    DS_TRY(shared_fence(exact));
+    DS_TRY(exact_shared_fence(exact));
     out->grad_norm = ds_owner_norm(&exact->owner, exact->owner.block);
     out->finite = isfinite(out->grad_norm);
     if (!out->finite)
@@ -110,7 +110,7 @@ static ds_status shared_step_ahead(ds_sync *self, ds_owner_task task, ds_outcome
     task.update = true;
     task.scale = ds_owner_scale(&exact->owner, out->grad_norm);
     ds_owner_all(&exact->owner, &task);
-    return shared_fence(exact);
+    return exact_shared_fence(exact);
 }
 
 ds_status ds_exact_shared_step(ds_sync *self, const ds_step *step, ds_outcome *out)
@@ -118,8 +118,8 @@ ds_status ds_exact_shared_step(ds_sync *self, const ds_step *step, ds_outcome *o
     ds_exact *exact = self->state;
     ds_told *told = &exact->told[exact->turn];
     exact->turn = !exact->turn;
-    shared_tell(self, step, told);
-    DS_TRY(shared_fence(exact)); /* all partials and words stand */
+    exact_shared_tell(self, step, told);
+    DS_TRY(exact_shared_fence(exact)); /* all partials and words stand */
     ds_sync_judge(self, step, told->loss, told->bad, out);
     out->word = *told->word;
     if (!out->finite)
@@ -127,14 +127,14 @@ ds_status ds_exact_shared_step(ds_sync *self, const ds_step *step, ds_outcome *o
     ds_owner_begin(&exact->owner, step->samples);
     ds_owner_task task = {.lr = step->lr, .t = step->t + 1};
     if (ds_exact_ahead(self))
-        return shared_step_ahead(self, task, out);
+        return exact_shared_step_ahead(self, task, out);
     task.reduce = task.update = true;
     task.squares = step->want_norm;
     task.scale = ds_owner_scale(&exact->owner, 0);
     ds_owner_all(&exact->owner, &task);
     told->overflow[self->rank] = exact->owner.overflow;
-    DS_TRY(shared_fence(exact)); /* all parameters are new, all partials have been read */
-    out->finite = !shared_overflow(self, told);
+    DS_TRY(exact_shared_fence(exact)); /* all parameters are new, all partials have been read */
+    out->finite = !exact_shared_overflow(self, told);
     if (step->want_norm)
         out->grad_norm = ds_owner_norm(&exact->owner, exact->owner.block);
     return DS_OK;
