@@ -25,7 +25,7 @@
 
 #include "parts.h"
 
-#if DS_HAVE_ONEDNN
+#ifdef DS_HAVE_ONEDNN
 static const struct {
     bool b_transposed;
     size_t max_n;      /* up to this width ... */
@@ -49,7 +49,7 @@ bool ds_choose_onednn(char ta, char tb, size_t m, size_t n, size_t k)
 
 ds_status ds_gemm_auto(const ds_gemm *g)
 {
-#if DS_HAVE_ONEDNN
+#ifdef DS_HAVE_ONEDNN
     if (ds_choose_onednn(g->ta, g->tb, g->m, g->n, g->k))
         return ds_gemm_onednn(g);
 #endif

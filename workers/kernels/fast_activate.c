@@ -1,6 +1,7 @@
 /* Activations and softmax as plain loops compiled for each instruction set, over fast_math.h; the
  * same bits on each. relu and its kin give the bits of ref_vector.c, the others lie within 1e-6 of
- * it. About 0.1 (relu), 0.3 (sigmoid, tanh) and 0.6 (gelu) ns an element in cache. */
+ * it. In cache, ns an element: relu 0.07,
+ * sigmoid 0.7, softmax 0.9, tanh 0.9, gelu 1.3; ref takes 0.8-10. */
 #include "descent/simd.h"
 
 #include "fast_math.h"
@@ -146,7 +147,7 @@ DS_SIMD void ds_fast_softmax(size_t rows, size_t cols, const float *x, size_t ld
         float top = fast_activate_top(cols, in);
         DS_IVDEP
         for (size_t c = 0; c < cols; c++)
-            out[c] = fast_math_exp(in[c] - top);
+            out[c] = fast_math_exp_difference(in[c], top);
         float scale = (float)(1.0 / fast_activate_total(cols, out));
         for (size_t c = 0; c < cols; c++)
             out[c] *= scale;

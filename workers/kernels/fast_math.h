@@ -25,7 +25,7 @@ static inline uint32_t fast_math_bits(float x)
 /* exp(hi + lo), |lo| << |hi|: hi + lo = n ln 2 + r, |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 P(r),
  * fit error 3e-9. 2^n goes in by two factors, so results reach down to denormals and up to
  * infinity. */
-static inline float fast_math_exp2part(float hi, float lo)
+static inline float fast_math_exp_parts(float hi, float lo)
 {
     hi = hi > 90.0f ? 90.0f : hi;
     hi = hi < -105.0f ? -105.0f : hi;
@@ -47,7 +47,16 @@ static inline float fast_math_exp2part(float hi, float lo)
 
 static inline float fast_math_exp(float x)
 {
-    return fast_math_exp2part(x, 0.0f);
+    return fast_math_exp_parts(x, 0.0f);
+}
+
+/* exp(x - y) for x <= y: the rounding of the difference (Knuth's two-sum gives it) is not magnified
+ * by the exponential. */
+static inline float fast_math_exp_difference(float x, float y)
+{
+    float d = x - y, b = d - x;
+    float lost = (x - (d - b)) - (y + b);
+    return fast_math_exp_parts(d, d < -105.0f ? 0.0f : lost);
 }
 
 static inline float fast_math_abs(float x)
@@ -85,7 +94,7 @@ static inline float fast_math_bell(float x)
     x = x > 15.0f ? 15.0f : x;
     float h = fast_math_float(fast_math_bits(x) & 0xfffff000u);
     float l = x - h;
-    return fast_math_exp2part(-0.5f * (h * h), -0.5f * (l * (x + h)));
+    return fast_math_exp_parts(-0.5f * (h * h), -0.5f * (l * (x + h)));
 }
 
 /* Phi(-x) exp(x^2 / 2) for x >= 0 (Mills' ratio over sqrt(2 pi)): times 1 + 2x it is a polynomial

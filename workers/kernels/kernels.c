@@ -32,7 +32,7 @@ static const ds_kernels kernels_table[] = {
      .activate_gradient = ds_ref_activate_gradient,
      .softmax = ds_ref_softmax},
     {.name = "openblas", .help = "OpenBLAS for all products", .gemm = ds_gemm_openblas, FAST},
-#if DS_HAVE_ONEDNN
+#ifdef DS_HAVE_ONEDNN
     {.name = "onednn", .help = "oneDNN for all products", .gemm = ds_gemm_onednn, FAST},
 #endif
 };

@@ -47,7 +47,7 @@ ds_status ds_kernels_limit_isa(const char *isa)
              "compute.isa: %s, but OpenBLAS was loaded with its %s core, which needs more; set "
              "OPENBLAS_CORETYPE=%s in the environment (mpirun -x OPENBLAS_CORETYPE=%s ...)",
              isa, core, bound == 1 ? "Haswell" : "Prescott", bound == 1 ? "Haswell" : "Prescott");
-#if DS_HAVE_ONEDNN
+#ifdef DS_HAVE_ONEDNN
     DS_TRY(ds_onednn_limit_isa(bound));
 #endif
     numerics_bound = bound;
@@ -107,7 +107,7 @@ void ds_numerics_read(const ds_kernels *kernels, int threads, ds_numerics *out)
         numerics_core(sizeof out->blas_core, out->blas_core);
         ds_openblas_version(sizeof out->blas_version, out->blas_version);
     }
-#if DS_HAVE_ONEDNN
+#ifdef DS_HAVE_ONEDNN
     if (dnn)
         ds_onednn_version(sizeof out->onednn_version, out->onednn_version);
 #else

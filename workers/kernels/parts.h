@@ -12,7 +12,7 @@ bool ds_gemm_empty(const ds_gemm *call);
 /* Strides and operations make sense and all counts fit an int. */
 ds_status ds_gemm_check(const ds_gemm *call);
 
-#if DS_HAVE_ONEDNN
+#ifdef DS_HAVE_ONEDNN
 ds_status ds_gemm_onednn(const ds_gemm *call);
 /* True if the table in choose.c gives this shape to oneDNN. */
 bool ds_choose_onednn(char ta, char tb, size_t m, size_t n, size_t k);
