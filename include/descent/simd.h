@@ -1,8 +1,9 @@
 /* One plain loop, compiled once for each instruction set and chosen when the program starts. Put
- * DS_SIMD before a function whose loops the compiler can vectorise: only + - * /, sqrt, compares
- * and integer operations, so that every clone gives the same bits (the tree is built with
- * -ffp-contract=off; no libm calls inside). DS_IVDEP before a loop says that an element depends on
- * no other: blocks may be the same but do not overlap otherwise. */
+ * DS_SIMD before a static function (clang 14 does not export clones) whose loops the compiler can
+ * vectorise: only + - * /, sqrt, compares and integer operations, so that every clone gives the
+ * same bits (the tree is built with -ffp-contract=off; no libm calls inside). DS_IVDEP before a
+ * loop says that an element depends on no other: blocks may be the same but do not overlap
+ * otherwise. */
 #ifndef DS_SIMD_H
 #define DS_SIMD_H
 

@@ -9,20 +9,20 @@
 
 enum { LANES = 16, FINITE_BLOCK = 4096, BIAS_BLOCK = 128 };
 
-DS_SIMD void ds_fast_add(size_t n, float *restrict dst, const float *restrict src)
+DS_SIMD static void fast_vector_add(size_t n, float *restrict dst, const float *restrict src)
 {
     for (size_t i = 0; i < n; i++)
         dst[i] += src[i];
 }
 
-DS_SIMD void ds_fast_sum(size_t n, float *restrict dst, const float *restrict a,
-                         const float *restrict b)
+DS_SIMD static void fast_vector_sum(size_t n, float *restrict dst, const float *restrict a,
+                                    const float *restrict b)
 {
     for (size_t i = 0; i < n; i++)
         dst[i] = a[i] + b[i];
 }
 
-DS_SIMD double ds_fast_squares(size_t n, const float *x)
+DS_SIMD static double fast_vector_squares(size_t n, const float *x)
 {
     double lane[LANES] = {0}, sum = 0.0;
     size_t whole = n - n % LANES;
@@ -56,7 +56,8 @@ bool ds_fast_finite(size_t n, const float *x)
     return true;
 }
 
-DS_SIMD void ds_fast_bias(size_t rows, size_t cols, const float *bias, float *y, size_t ldy)
+DS_SIMD static void fast_vector_bias(size_t rows, size_t cols, const float *bias, float *y,
+                                     size_t ldy)
 {
     for (size_t r = 0; r < rows; r++) {
         float *row = y + r * ldy;
@@ -95,4 +96,24 @@ void ds_fast_bias_gradient(size_t rows, size_t cols, const float *dy, size_t ldy
     for (size_t c = 0; c < cols; c += BIAS_BLOCK)
         fast_vector_columns(rows, cols - c < BIAS_BLOCK ? cols - c : BIAS_BLOCK, dy + c, ldy,
                             dst + c, add);
+}
+
+void ds_fast_add(size_t n, float *restrict dst, const float *restrict src)
+{
+    fast_vector_add(n, dst, src);
+}
+
+void ds_fast_sum(size_t n, float *restrict dst, const float *restrict a, const float *restrict b)
+{
+    fast_vector_sum(n, dst, a, b);
+}
+
+double ds_fast_squares(size_t n, const float *x)
+{
+    return fast_vector_squares(n, x);
+}
+
+void ds_fast_bias(size_t rows, size_t cols, const float *bias, float *y, size_t ldy)
+{
+    fast_vector_bias(rows, cols, bias, y, ldy);
 }
