@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Install to a private prefix, then build and run the example for C programs against it by pkg-config, as a user would.
+# usage: install.sh SOURCE_ROOT BUILD_ROOT
+set -euo pipefail
+source=$1 build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+meson install -C "$build" --no-rebuild --quiet --destdir "$work/stage" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+prefix=$work/stage$(meson introspect "$build" --buildoptions |
+    python3 -c 'import json, sys; print(next(o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"))')
+pc=$(find "$prefix" -name descent.pc)
+[ -n "$pc" ] || { echo "no descent.pc under the prefix"; exit 1; }
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR=
+flags=$(pkg-config --define-prefix --cflags --libs descent)
+libs=$(dirname "$(find "$prefix" -name 'libdescent.so*' -o -name libdescent.a | head -n 1)")
+echo "pkg-config says: $flags"
+"$prefix/bin/descent" --version
+example=$(find "$source/tests/embed" -name '*.c' | head -n 1)
+[ -n "$example" ] || { echo "no example in tests/embed"; exit 1; }
+# shellcheck disable=SC2086  # flags are words
+mpicc -std=c11 -Wall -Wextra -o "$work/example" "$example" $flags
+cd "$work"
+export LD_LIBRARY_PATH=$libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+for ranks in 1 3; do
+    mpirun --oversubscribe -n "$ranks" ./example
+    echo "the example ran on $ranks"
+done

@@ -1,0 +1,304 @@
+"""Kill -9, resume on another number of ranks, and get the bits of the undisturbed run.
+One run goes undisturbed. Then the same training is started again and again with --resume on a random number of ranks, and a random
+rank, or all, get SIGKILL: at a random instant, or aimed between the first byte of a checkpoint's .tmp and its rename (inotify tells;
+the .tmp that stays behind proves the hit). After each kill the newest checkpoint must verify. Whenever the training comes to its end
+its params_hash must be that of the undisturbed run, and it starts over in a new folder. A histogram at the end. Standard library only.
+usage: kill_resume.py DESCENT [--kills 20] [--min-tmp 5] [--min-all 5] [--seed S] [--log FILE]"""
+import argparse
+import collections
+import ctypes
+import os
+import pathlib
+import random
+import select
+import signal
+import struct
+import subprocess
+import time
+
+from runs import Folder, Program, Tap, checkpoints, environment, events, final_hash, status, table
+
+CONFIG = """
+name: kill
+seed: 3
+data: {train: {format: csv, path: train.csv, target: kind}, normalize: standard}
+model:
+  input: [16]
+  layers:
+    - dense: {units: 256, activation: relu}
+    - dense: {units: 256, activation: tanh}
+    - dense: {units: 7}
+loss: cross_entropy
+batch: {size: 64, shards: 8}
+optimizer: {name: adam, lr: 0.001, clip_norm: 1}
+lr: {schedule: cosine, warmup_steps: 5}
+train: {epochs: 12, log_every: 1}
+checkpoint: {every_steps: 4, initial: true, keep: 3}
+"""
+RANKS = (1, 2, 3, 4, 5, 8)
+IN_MODIFY, IN_NONBLOCK = 0x2, 0o4000
+
+
+class TmpWatch:
+    """Tells when a .tmp in a folder gets bytes."""
+
+    def __init__(self, folder):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self.libc.inotify_init1(IN_NONBLOCK)
+        if self.fd < 0 or self.libc.inotify_add_watch(self.fd, os.fsencode(folder), IN_MODIFY) < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
+
+    def wait(self, seconds):
+        """True once a .tmp was written to; False when time is over."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.fd], [], [], left)[0] and self.names() & {"tmp"}:
+                return True
+        return False
+
+    def names(self):
+        data, at, found = os.read(self.fd, 65536), 0, set()
+        while at < len(data):
+            length = struct.unpack_from("iIII", data, at)[3]
+            found.add(data[at + 16:at + 16 + length].rstrip(b"\0").decode().rsplit(".", 1)[-1])
+            at += 16 + length
+        return found
+
+    def close(self):
+        os.close(self.fd)
+
+
+def children(pid):
+    """{MPI rank: pid} of mpirun's children that are ranks."""
+    found = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            stat = pathlib.Path("/proc", entry, "stat").read_text()
+            if int(stat.rsplit(")", 1)[1].split()[1]) != pid:
+                continue
+            for word in pathlib.Path("/proc", entry, "environ").read_bytes().split(b"\0"):
+                if word.startswith(b"OMPI_COMM_WORLD_RANK="):
+                    found[int(word.split(b"=")[1])] = int(entry)
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+class Killer:
+    def __init__(self, program, folder, options, tap):
+        self.program, self.folder, self.options, self.tap = program, folder, options, tap
+        self.draw = random.Random(options.seed)
+        self.phase, self.who, self.on = collections.Counter(), collections.Counter(), collections.Counter()
+        self.kills = self.runs = self.wrong = self.resumed = 0
+        self.log = open(options.log, "w") if options.log else None
+        self.whole, self.first, self.stale, self.hash = 2.0, 0, set(), None
+
+    def tell(self, text):
+        if self.log:
+            print(text, file=self.log, flush=True)
+
+    def reference(self):
+        """The undisturbed run, and how long such a run takes."""
+        out = self.folder.path / "undisturbed"
+        done = self.program.train(self.folder.path / "config.yaml", out, ranks=2)
+        self.hash = final_hash(out) if done.code == 0 else None
+        if self.hash:
+            self.whole = done.seconds
+            self.tell(f"undisturbed: {self.hash}, {events(out, 'end')[-1]['step']} steps, 2 ranks, {done.seconds:.2f} s")
+        self.tap.point(self.hash, "the undisturbed run", self.hash or done)
+        return self.hash
+
+    def start(self, out, ranks):
+        self.first = time.monotonic()
+        command = self.program.command(["train", self.folder.path / "config.yaml", "--resume", "--out", out], ranks)
+        return subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
+
+    def aim(self, child, out, want_tmp):
+        """Wait for the instant to kill at; False when the run ended before."""
+        if not want_tmp:
+            try:
+                child.wait(self.draw.uniform(0.02, self.whole))
+                return False
+            except subprocess.TimeoutExpired:
+                return True
+        try:
+            child.wait(self.draw.uniform(0, self.whole / 3))  # not always the first one
+            return False
+        except subprocess.TimeoutExpired:
+            pass
+        watch = TmpWatch(out / "checkpoints")
+        try:
+            while child.poll() is None:
+                if watch.wait(0.2):
+                    time.sleep(self.draw.choice((0, 0, self.draw.uniform(0, 0.002))))
+                    return True
+            return False
+        finally:
+            watch.close()
+
+    def strike(self, child, everyone, ranks):
+        """SIGKILL to one rank or all; the number of ranks that got it."""
+        pids = children(child.pid)
+        if not everyone and pids:
+            pids = dict([self.draw.choice(sorted(pids.items()))])
+        hit = 0
+        for pid in pids.values():
+            try:
+                os.kill(pid, signal.SIGKILL)
+                hit += 1
+            except ProcessLookupError:
+                pass
+        return hit if hit == (ranks if everyone else 1) else 0
+
+    def bury(self, child):
+        """mpirun ends by itself once a rank is lost; what it takes longer than a minute is a hang."""
+        try:
+            _, err = child.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            _, err = child.communicate()
+            self.fault("mpirun did not end within 60 s of the kill")
+        return err
+
+    def fault(self, text):
+        self.wrong += 1
+        self.tap.point(False, f"kill {self.kills}", text)
+        self.tell(f"WRONG: {text}")
+
+    @staticmethod
+    def leftovers(out):
+        """The .tmp files with bytes in them; those of earlier starts stay for the run to meet."""
+        stats = {p.name: p.stat() for p in (out / "checkpoints").glob("*.tmp")}
+        return {(name, s.st_mtime_ns, s.st_size) for name, s in stats.items() if s.st_size > 0}
+
+    def where(self, out, mark):
+        """In what the run was when it died."""
+        if self.leftovers(out) - self.stale:
+            return "tmp"
+        try:
+            lines = events(out)
+        except ValueError:
+            return "metrics line"
+        if len(lines) <= mark:
+            return "start"
+        return {"checkpoint": "after rename", "end": "end"}.get(lines[-1]["event"], "steps")
+
+    def examine(self, out):
+        """The newest committed checkpoint must verify; and a stale .tmp must not count as one."""
+        files = checkpoints(out)
+        if files:
+            seen = self.program.run("verify", files[-1], timeout=30)
+            if seen.code != 0:
+                self.fault(f"verify {files[-1].name}\n{seen}")
+        return files[-1].name if files else "no checkpoint"
+
+    def one(self, out):
+        """One start of the training; True when it came to its end."""
+        left = self.options.kills - self.kills
+        want_tmp = self.phase["tmp"] < self.options.min_tmp and (self.draw.random() < 0.7 or left <= self.options.min_tmp)
+        want_tmp = want_tmp or self.draw.random() < 0.25
+        everyone = self.draw.random() < 0.5 or (self.who["all"] < self.options.min_all and left <= self.options.min_all)
+        ranks = self.draw.choice(RANKS)
+        self.stale = self.leftovers(out)
+        try:
+            mark = len(events(out))
+        except ValueError:
+            mark = 0
+        child = self.start(out, ranks)
+        if self.aim(child, out, want_tmp) and (hit := self.strike(child, everyone, ranks)):
+            self.bury(child)
+            self.count(out, mark, ranks, "all" if everyone else "one", hit)
+            return False
+        err = self.bury(child)
+        if child.returncode != 0:
+            self.fault(f"the run ended with {child.returncode}, nobody killed it\n{err[-2000:]}")
+        return child.returncode == 0 and status(out).get("state") == "done"
+
+    def count(self, out, mark, ranks, who, hit):
+        self.kills += 1
+        phase = self.where(out, mark)
+        self.phase[phase] += 1
+        self.who[who] += 1
+        self.on[ranks] += 1
+        newest = self.examine(out)
+        self.tell(f"kill {self.kills}: {who} of {ranks} ({hit} pids), {time.monotonic() - self.first:.2f} s after the start, in: {phase}; newest {newest}")
+        self.folder.sweep()
+
+    def finish(self, out):
+        """Compare a run that came to its end with the undisturbed one."""
+        self.runs += 1
+        found = final_hash(out)
+        self.resumed += len(events(out, "resume"))
+        self.tell(f"run {self.runs}: {found}")
+        self.examine(out)
+        if found != self.hash:
+            self.fault(f"params_hash {found}, undisturbed {self.hash}")
+        steps = [e["step"] for e in events(out, "step")]
+        if steps != sorted(set(steps)):
+            self.fault("metrics.jsonl has a step twice or out of order")
+
+    def enough(self):
+        return self.kills >= self.options.kills and self.phase["tmp"] >= self.options.min_tmp and self.who["all"] >= self.options.min_all
+
+    def go(self):
+        number, out = 0, None
+        limit = self.options.kills * 4 + 40
+        while limit > 0 and self.wrong < 5:
+            limit -= 1
+            if out is None:
+                if self.enough():
+                    break
+                number += 1
+                out = self.folder.path / f"run{number}"
+                (out / "checkpoints").mkdir(parents=True)
+            if self.enough():  # let this one come to its end
+                child = self.start(out, self.draw.choice(RANKS))
+                ended = self.bury(child) is not None and child.returncode == 0
+                if not ended:
+                    self.fault(f"the last resume ended with {child.returncode}")
+                    break
+            else:
+                ended = self.one(out)
+            if ended:
+                self.finish(out)
+                out = None
+
+    def report(self):
+        lines = [f"{self.kills} kills, {self.runs} runs to the end, {self.resumed} resumes in them",
+                 "in: " + ", ".join(f"{k} {v}" for k, v in self.phase.most_common()),
+                 "of: " + ", ".join(f"{k} {v}" for k, v in self.who.most_common()),
+                 "ranks: " + ", ".join(f"{k}: {v}" for k, v in sorted(self.on.items())), f"faults: {self.wrong}"]
+        for line in lines:
+            self.tap.say(line)
+            self.tell(line)
+        o = self.options
+        self.tap.point(self.kills >= o.kills, "kills", f"{self.kills} >= {o.kills}")
+        self.tap.point(self.phase["tmp"] >= o.min_tmp, "between a .tmp's first byte and its rename", f"{self.phase['tmp']} >= {o.min_tmp}")
+        self.tap.point(self.who["all"] >= o.min_all, "of all ranks", f"{self.who['all']} >= {o.min_all}")
+        self.tap.point(self.runs > 0 and self.resumed > 0, "runs that came to their end", f"{self.runs}, resumed {self.resumed} times")
+        self.tap.point(self.wrong == 0, "no difference, no unreadable newest checkpoint", f"{self.wrong} faults")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("descent")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--min-tmp", type=int, default=5)
+    parser.add_argument("--min-all", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--log")
+    options, tap = parser.parse_args(), Tap()
+    tap.say(f"seed {options.seed}")
+    with Folder("kill") as folder:
+        table(folder.path / "train.csv", 600, 16, 7, 1)
+        (folder.path / "config.yaml").write_text(CONFIG)
+        killer = Killer(Program(options.descent), folder, options, tap)
+        killer.tell(f"kill_resume.py, seed {options.seed}, {options.kills} kills")
+        if killer.reference():
+            killer.go()
+            killer.report()
+    tap.done()
+
+
+main()
