@@ -32,7 +32,7 @@ typedef struct ds_option {
     size_t offset;        /* of the member in the plug-in's options struct */
     const char *fallback; /* default, as text; NULL: "" / 0 / false / first choice */
     double min, max;      /* inclusive range of INT, REAL and BYTES; both 0: any; DS_ABOVE_0,
-                             DS_BELOW_1, INFINITY make open ends */
+                             DS_BELOW_1, HUGE_VAL make open ends */
     const char *choices;  /* "none|unit|standard"; of a VALUE: what it may be, in words */
     unsigned flags;
     const char *help; /* one line */

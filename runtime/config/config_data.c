@@ -77,16 +77,25 @@ static ds_status data_source(ds_config *self, const char *key, const ds_value *r
     return ds_value_add(self->arena, map, source);
 }
 
+/* A map that is no misspelt {fraction: F}. */
+static bool data_is_source(const ds_value *raw)
+{
+    static const char *const name[] = {"fraction"};
+    return raw != NULL && raw->kind == DS_VALUE_MAP && raw->n > 0 &&
+           ds_closest(raw->child[0]->key, 1, name) == NULL;
+}
+
 static ds_status data_validation(ds_config *self, const ds_value *raw, ds_value *map)
 {
     ds_raw_fraction part = {0};
     ds_value *out = NULL;
     const ds_value *fraction = ds_value_find(raw, "fraction");
-    if (!ds_value_is_null(raw) && fraction == NULL && raw->kind == DS_VALUE_MAP && raw->n > 0)
-        return data_source(self, "validation", raw, map, &self->data.validation);
-    if (fraction != NULL && ds_value_find(raw, "format") != NULL)
+    bool format = ds_value_find(raw, "format") != NULL;
+    if (fraction != NULL && format)
         return ds_value_fail_key(fraction, "data.validation has a format and a fraction, expected "
                                            "one of them");
+    if (format || (fraction == NULL && data_is_source(raw)))
+        return data_source(self, "validation", raw, map, &self->data.validation);
     DS_TRY(
         ds_options_parse(ds_config_fraction_options, raw, "data.validation", self->arena, &part));
     self->data.validation_fraction = part.fraction;

@@ -15,7 +15,7 @@
     }
 #define INT(S, m, d, lo, f, h)                                         \
     {                                                                  \
-#m, DS_OPTION_INT, offsetof(S, m), d, lo, INFINITY, NULL, f, h \
+#m, DS_OPTION_INT, offsetof(S, m), d, lo, HUGE_VAL, NULL, f, h \
     }
 #define REAL(S, m, d, lo, hi, h)                                  \
     {                                                             \
@@ -23,7 +23,7 @@
     }
 #define BYTES(S, m, d, lo, f, h)                                         \
     {                                                                    \
-#m, DS_OPTION_BYTES, offsetof(S, m), d, lo, INFINITY, NULL, f, h \
+#m, DS_OPTION_BYTES, offsetof(S, m), d, lo, HUGE_VAL, NULL, f, h \
     }
 #define TEXT(S, m, d, f, h)                                     \
     {                                                           \
@@ -86,8 +86,8 @@ const ds_option ds_config_batch_options[] = {
 };
 const ds_option ds_config_optimizer_options[] = {
     TEXT(ds_raw_named, name, NULL, REQUIRED, "the optimizer"),
-    REAL(ds_raw_named, lr, "0.001", DS_ABOVE_0, INFINITY, "the base learning rate"),
-    REAL(ds_raw_named, clip_norm, "0", 0, INFINITY, "largest norm of the gradient; 0: any"),
+    REAL(ds_raw_named, lr, "0.001", DS_ABOVE_0, HUGE_VAL, "the base learning rate"),
+    REAL(ds_raw_named, clip_norm, "0", 0, HUGE_VAL, "largest norm of the gradient; 0: any"),
     END,
 };
 const ds_option ds_config_lr_options[] = {
@@ -125,14 +125,14 @@ const ds_option ds_config_eval_options[] = {
     END,
 };
 const ds_option ds_config_stop_options[] = {
-    REAL(ds_raw_stop, grad_norm, "0", 0, INFINITY, "stop below this norm; 0: off"),
+    REAL(ds_raw_stop, grad_norm, "0", 0, HUGE_VAL, "stop below this norm; 0: off"),
     VALUE(ds_raw_stop, plateau, "a map", 0, "the training loss no longer falls"),
     VALUE(ds_raw_stop, early, "a map", 0, "the validation loss no longer falls"),
     END,
 };
 const ds_option ds_config_patience_options[] = {
     INT(ds_raw_patience, patience, "0", 0, 0, "how often in a row it may fail to fall; 0: off"),
-    REAL(ds_raw_patience, min_delta, "0", 0, INFINITY, "by how much it must fall"),
+    REAL(ds_raw_patience, min_delta, "0", 0, HUGE_VAL, "by how much it must fall"),
     END,
 };
 const ds_option ds_config_checkpoint_options[] = {

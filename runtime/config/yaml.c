@@ -115,8 +115,13 @@ static ds_status yaml_take_event(const yaml_reader *r, struct fy_event *event, y
     }
     if (event->type != FYET_SCALAR && event->type != FYET_ALIAS)
         return DS_OK;
-    item->quoted =
-        event->type == FYET_SCALAR && token != NULL && fy_token_scalar_style(token) != FYSS_PLAIN;
+    enum fy_scalar_style style = FYSS_PLAIN;
+    if (event->type == FYET_SCALAR && token != NULL)
+        style = fy_token_scalar_style(token);
+    item->quoted = style != FYSS_PLAIN;
+    /* these marks stand behind the opening quote or star */
+    item->column -=
+        event->type == FYET_ALIAS || style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
     return yaml_text(r, token, item);
 }
 

@@ -1,0 +1,410 @@
+/* What a config means: defaults, edits, paths, the resolved text, comparison. Defaults are the
+ * design's (section 5). */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+START_TEST(defaults_are_the_design_s)
+{
+    ds_config *c = config_of(BASE, 0, NULL);
+    ck_assert_str_eq(c->name, "spiral");
+    ck_assert_uint_eq(c->seed, 1);
+    ck_assert_str_eq(c->loss->name, "mse");
+    ck_assert_str_eq(c->optimizer->name, "adamw");
+    ck_assert_str_eq(c->schedule->name, "constant");
+    ck_assert_double_eq(c->lr, 0.001);
+    ck_assert_double_eq(c->clip_norm, 0.0);
+    ck_assert_int_eq(c->warmup_steps, 0);
+    ck_assert_int_eq(c->batch.size, 256);
+    ck_assert_int_eq(c->batch.shards, 8);
+    ck_assert_int_eq(c->batch.accumulate, 1);
+    ck_assert_str_eq(c->sync.strategy, "exact");
+    ck_assert_str_eq(c->sync.compress, "none");
+    ck_assert_str_eq(c->sync.transport, "auto");
+    ck_assert_int_eq(c->sync.bucket, 4 << 20);
+    ck_assert_str_eq(c->compute.kernels, "auto");
+    ck_assert_str_eq(c->compute.isa, "auto");
+    ck_assert_int_eq(c->compute.threads, 1);
+    ck_assert(!c->compute.strict);
+    ck_assert_int_eq(c->train.max_steps, 0);
+    ck_assert_int_eq(c->train.eval_every, 1);
+    ck_assert(c->train.eval_in_epochs);
+    ck_assert_int_eq(c->train.log_every, 10);
+    ck_assert(!c->train.skip_nan);
+    ck_assert_int_eq(c->eval_batch, 1000);
+    ck_assert_int_eq(c->stop.early_patience, 0);
+    ck_assert_int_eq(c->checkpoint.every_steps, 500);
+    ck_assert(!c->checkpoint.initial);
+    ck_assert_int_eq(c->checkpoint.keep, 3);
+    ck_assert_int_eq(c->data.normalize, DS_NORMALIZE_NONE);
+    ck_assert_ptr_null(c->data.test);
+    ck_assert_ptr_null(c->data.validation);
+    ds_config_destroy(&c);
+    ck_assert_ptr_null(c);
+}
+END_TEST
+
+/* DESIGN: the largest power of two <= size/32, within 8 and 1024, never above size. */
+static const struct {
+    const char *size;
+    int shards;
+} shard_defaults[] = {{"1", 1},      {"5", 5},       {"8", 8},        {"255", 8},
+                      {"511", 8},    {"512", 16},    {"1000", 16},    {"1024", 32},
+                      {"4096", 128}, {"32767", 512}, {"32768", 1024}, {"1000000", 1024}};
+
+START_TEST(shards_follow_the_size)
+{
+    char set[64];
+    const char *sets[] = {set};
+    snprintf(set, sizeof set, "batch.size=%s", shard_defaults[_i].size);
+    ds_config *c = config_of(BASE, 1, sets);
+    printf("# size %s: %d shards\n", shard_defaults[_i].size, (int)c->batch.shards);
+    ck_assert_int_eq(c->batch.shards, shard_defaults[_i].shards);
+    ds_config_destroy(&c);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    int count;
+    bool epochs;
+} every[] = {{"1 epoch", 1, true},  {"2 epochs", 2, true}, {"100 steps", 100, false},
+             {"1 step", 1, false},  {"100", 100, false},   {"0", 0, false},
+             {"0 epochs", 0, false}};
+
+START_TEST(eval_every_has_units)
+{
+    char set[64];
+    const char *sets[] = {set};
+    snprintf(set, sizeof set, "train.eval_every=%s", every[_i].text);
+    ds_config *c = config_of(BASE, 1, sets);
+    ck_assert_int_eq(c->train.eval_every, every[_i].count);
+    ck_assert_int_eq(c->train.eval_in_epochs, every[_i].epochs);
+    ds_config_destroy(&c);
+}
+END_TEST
+
+#define FULL                                                                                     \
+    "name: full\n"                                                                               \
+    "seed: 42\n"                                                                                 \
+    "data:\n"                                                                                    \
+    "  train: {format: idx, images: train-images-idx3-ubyte.gz, labels: /abs/labels}\n"          \
+    "  test: &t {format: csv, path: ./sub/t.csv, target: [a, \"b, c\", 'yes'], header: true}\n"  \
+    "  validation: *t\n"                                                                         \
+    "  normalize: standard\n"                                                                    \
+    "model:\n"                                                                                   \
+    "  input: [1, 28, 28]\n"                                                                     \
+    "  layers:\n"                                                                                \
+    "    - flatten:\n"                                                                           \
+    "    - dense: {units: 1024, activation: relu, name: \"a: b # c \\n \\u00e9\"}\n"             \
+    "    - dense: {units: 10, init: {}, list: [], \"odd key:\": '', tilde: '~', dash: '-'}\n"    \
+    "loss: {name: cross_entropy}\n"                                                              \
+    "batch: {size: 100, shards: ranks, accumulate: 4}\n"                                         \
+    "optimizer: {name: adamw, lr: 3.0e-4, weight_decay: .1, betas: [0.8, 0.95], clip_norm: 1}\n" \
+    "lr: {schedule: cosine, warmup_steps: 100, min: 1e-5}\n"                                     \
+    "sync: {strategy: allreduce, transport: direct, bucket: 3 KiB}\n"                            \
+    "compute: {kernels: ref, isa: avx2, threads: 2, strict: true}\n"                             \
+    "train: {max_steps: 70, eval_every: 7, log_every: 1, on_nan: skip}\n"                        \
+    "eval: {batch: 13}\n"                                                                        \
+    "stop: {grad_norm: 1e-6, plateau: {patience: 5, min_delta: 0.1}, early: {patience: 2}}\n"    \
+    "checkpoint: {every_steps: 0, initial: true, keep: 0}\n"
+
+START_TEST(all_keys_are_read)
+{
+    ds_config *c = config_of(FULL, 0, NULL);
+    ck_assert_uint_eq(c->seed, 42);
+    ck_assert_int_eq(c->batch.shards, 0);
+    ck_assert_int_eq(c->batch.accumulate, 4);
+    ck_assert_double_eq(c->lr, 3e-4);
+    ck_assert_double_eq(c->clip_norm, 1.0);
+    ck_assert_str_eq(c->schedule->name, "cosine");
+    ck_assert_int_eq(c->warmup_steps, 100);
+    ck_assert_str_eq(c->sync.strategy, "allreduce");
+    ck_assert_str_eq(c->sync.transport, "direct");
+    ck_assert_int_eq(c->sync.bucket, 3072);
+    ck_assert_str_eq(c->compute.kernels, "ref");
+    ck_assert_str_eq(c->compute.isa, "avx2");
+    ck_assert_int_eq(c->train.max_steps, 70);
+    ck_assert_int_eq(c->train.epochs, 0);
+    ck_assert(c->train.skip_nan);
+    ck_assert_int_eq(c->eval_batch, 13);
+    ck_assert_double_eq(c->stop.grad_norm, 1e-6);
+    ck_assert_int_eq(c->stop.plateau_patience, 5);
+    ck_assert_double_eq(c->stop.plateau_min_delta, 0.1);
+    ck_assert_int_eq(c->stop.early_patience, 2);
+    ck_assert_int_eq(c->data.normalize, DS_NORMALIZE_STANDARD);
+    ck_assert_str_eq(ds_value_find(c->data.validation, "path")->text, "/nowhere/sub/t.csv");
+    ck_assert_str_eq(ds_value_find(c->data.train, "labels")->text, "/abs/labels");
+    ck_assert_ptr_eq(ds_value_find(ds_value_find(c->root, "data"), "train"), c->data.train);
+    ck_assert_ptr_eq(ds_value_find(c->root, "model"), c->model);
+    ck_assert_int_eq(ds_value_find(c->model, "layers")->line, 10);
+    ck_assert_int_eq(ds_value_find(c->root, "seed")->line, 2);
+    ds_config_destroy(&c);
+}
+END_TEST
+
+static const char *const round_trips[] = {BASE, FULL};
+
+/* text(parse(text(parse(x)))) == text(parse(x)), and nothing differs. */
+START_TEST(resolved_text_is_a_fixed_point)
+{
+    char *first = NULL, *second = NULL, differ[256];
+    ds_config *b = NULL, *a = config_of(round_trips[_i], 0, NULL);
+    size_t n = 99;
+    ck_assert_int_eq(ds_config_text(a, &first), DS_OK);
+    ds_status st = ds_config_create(first, "/other/place/config.yaml", 0, NULL, &b);
+    ck_assert_msg(st == DS_OK, "%s\n%s", ds_last_error(), first);
+    ck_assert_int_eq(ds_config_text(b, &second), DS_OK);
+    printf("# %zu bytes\n", strlen(first));
+    ck_assert_str_eq(first, second);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_str_eq(differ, "");
+    ck_assert_int_eq(a->batch.shards, b->batch.shards);
+    ck_assert_int_eq(a->train.eval_every, b->train.eval_every);
+    ck_assert(memcmp(a->optimizer_options, b->optimizer_options, a->optimizer->options_size) == 0);
+    free(first);
+    free(second);
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
+/* Every section and common key stands in the resolved tree. */
+START_TEST(resolved_tree_has_every_key)
+{
+    ds_config *c = config_of(BASE, 0, NULL);
+    ds_config_key key;
+    size_t n = 0;
+    for (; ds_config_key_at(n, &key); n++) {
+        ck_assert_msg(key.help != NULL && key.type[0] != '\0', "%s", key.path);
+        if (strncmp(key.path, "model.", 6) == 0 || strncmp(key.path, "data.train.", 11) == 0)
+            continue;
+        char path[96];
+        snprintf(path, sizeof path, "%s", key.path);
+        const ds_value *v = c->root;
+        for (char *rest = NULL, *p = strtok_r(path, ".", &rest); p != NULL;
+             p = strtok_r(NULL, ".", &rest))
+            v = ds_value_find(v, p);
+        ck_assert_msg(v != NULL, "%s is not in the resolved tree", key.path);
+    }
+    printf("# %zu keys\n", n);
+    ck_assert_uint_gt(n, 40);
+    ds_config_destroy(&c);
+}
+END_TEST
+
+static const struct {
+    const char *set, *path, *text; /* text NULL: a group */
+} edits[] = {
+    {"optimizer.lr=0.01", "optimizer.lr", "0.01"},
+    {"optimizer=sgd", "optimizer.name", "sgd"},
+    {"optimizer={name: momentum, momentum: 0.5}", "optimizer.momentum", "0.5"},
+    {"lr.warmup_steps=7", "lr.warmup_steps", "7"},
+    {"stop.plateau.patience=9", "stop.plateau.patience", "9"},
+    {"data.test={format: csv, path: /x}", "data.test.path", "/x"},
+    {"data.train.path=b.csv", "data.train.path", "/nowhere/b.csv"},
+    {"train.eval_every=20 steps", "train.eval_every", "20 steps"},
+    {"name=\"a=b c\"", "name", "a=b c"},
+    {"seed=9223372036854775807", "seed", "9223372036854775807"},
+    {"batch.shards=ranks", "batch.shards", "ranks"},
+    {"sync.bucket=1 GiB", "sync.bucket", "1 GiB"},
+};
+
+static const ds_value *walk(const ds_config *c, const char *path)
+{
+    char copy[96];
+    snprintf(copy, sizeof copy, "%s", path);
+    const ds_value *v = c->root;
+    for (char *rest = NULL, *p = strtok_r(copy, ".", &rest); p != NULL;
+         p = strtok_r(NULL, ".", &rest))
+        v = v != NULL && v->kind == DS_VALUE_LIST ? v->child[atoi(p)] : ds_value_find(v, p);
+    return v;
+}
+
+START_TEST(edits_are_made)
+{
+    const char *sets[] = {edits[_i].set};
+    ds_config *c = config_of(BASE "optimizer: adamw\nlr: cosine\n", 1, sets);
+    const ds_value *v = walk(c, edits[_i].path);
+    ck_assert_ptr_nonnull(v);
+    ck_assert_str_eq(v->text, edits[_i].text);
+    ds_config_destroy(&c);
+}
+END_TEST
+
+START_TEST(edits_reach_into_lists)
+{
+    static const char text[] = "data: {train: {format: csv}}\nloss: mse\ntrain: {epochs: 1}\n"
+                               "model: {layers: [{dense: {units: 3}}, {dense: {units: 1}}]}\n";
+    const char *sets[] = {"model.layers.0.dense.units=64", "model.layers.1={flatten: }",
+                          "model.input=[5]", "model.input.0=6"};
+    ds_config *c = config_of(text, 4, sets);
+    ck_assert_str_eq(walk(c, "model.layers.0.dense.units")->text, "64");
+    ck_assert_ptr_nonnull(walk(c, "model.layers.1.flatten"));
+    ck_assert_str_eq(walk(c, "model.input.0")->text, "6");
+    ck_assert_str_eq(walk(c, "model.input.0")->source, "--set model.input.0");
+    ds_config_destroy(&c);
+    const char *whole[] = {"model.layers=[{dense: {units: 3}}]"};
+    c = config_of(text, 1, whole);
+    ck_assert_uint_eq(walk(c, "model.layers")->n, 1);
+    ds_config_destroy(&c);
+}
+END_TEST
+
+/* Anchors are copied: an edit of one place leaves the other. */
+START_TEST(edits_leave_aliases_alone)
+{
+    const char *sets[] = {"data.test.path=/x"};
+    ds_config *c = config_of(FULL, 1, sets);
+    ck_assert_str_eq(walk(c, "data.test.path")->text, "/x");
+    ck_assert_str_eq(walk(c, "data.validation.path")->text, "/nowhere/sub/t.csv");
+    ds_config_destroy(&c);
+}
+END_TEST
+
+static void touch(const char *path)
+{
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+}
+
+/* The config's folder, then $DESCENT_DATA, else the config's folder again. */
+START_TEST(paths_are_looked_for)
+{
+    char dir[] = "/tmp/descent-paths-XXXXXX", a[64], b[64], yaml[64], fa[80], fb[80];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(a, sizeof a, "%s/a", dir);
+    snprintf(b, sizeof b, "%s/b", dir);
+    snprintf(yaml, sizeof yaml, "%s/a/c.yaml", dir);
+    snprintf(fa, sizeof fa, "%s/a.csv", a);
+    snprintf(fb, sizeof fb, "%s/a.csv", b);
+    ck_assert_int_eq(mkdir(a, 0700) | mkdir(b, 0700), 0);
+    setenv("DESCENT_DATA", b, 1);
+    const char *want[] = {fa, fb, fa}; /* nowhere; in $DESCENT_DATA; beside the config too */
+    for (int i = 0; i < 3; i++) {
+        ds_config *c = NULL;
+        if (i > 0)
+            touch(i == 1 ? fb : fa);
+        ck_assert_int_eq(ds_config_create(BASE, yaml, 0, NULL, &c), DS_OK);
+        ck_assert_str_eq(ds_value_find(c->data.train, "path")->text, want[i]);
+        ds_config_destroy(&c);
+    }
+    remove(fa);
+    remove(fb);
+    rmdir(a);
+    rmdir(b);
+    rmdir(dir);
+}
+END_TEST
+
+START_TEST(relative_configs_have_absolute_paths)
+{
+    char here[4096], want[4200];
+    ds_config *c = NULL;
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_int_eq(ds_config_create(BASE, "sub/x.yaml", 0, NULL, &c), DS_OK);
+    snprintf(want, sizeof want, "%s/sub/a.csv", here);
+    ck_assert_str_eq(ds_value_find(c->data.train, "path")->text, want);
+    ck_assert_str_eq(c->name, "x");
+    ds_config_destroy(&c);
+    ck_assert_int_eq(ds_config_create(BASE, "", 0, NULL, &c), DS_OK);
+    snprintf(want, sizeof want, "%s/a.csv", here);
+    ck_assert_str_eq(ds_value_find(c->data.train, "path")->text, want);
+    ck_assert_str_eq(c->name, "run");
+    ck_assert_str_eq(c->path, "");
+    ds_config_destroy(&c);
+}
+END_TEST
+
+static const struct {
+    const char *set, *differ; /* a change of FULL without stop.early, and what it is called */
+} changes[] = {
+    {"optimizer.lr=1", "optimizer.lr"},
+    {"optimizer.lr=0.00030", ""},
+    {"optimizer=sgd", "optimizer.name, optimizer.clip_norm, optimizer.lr"},
+    {"batch={size: 64, shards: 8}", "batch.size, batch.shards, batch.accumulate"},
+    {"model.layers.1.dense.units=1024.0", ""},
+    {"model.layers.1.dense.units=1023", "model.layers.1.dense.units"},
+    {"model.layers=[]", "model.layers"},
+    {"seed=2", "seed"},
+    {"data.normalize=unit", "data.normalize"},
+    {"data.train.images=elsewhere", ""},
+    {"data.validation.target=z", "data.validation.target"},
+    {"data.test=", ""},
+    {"name=other", ""},
+    {"train.log_every=3", ""},
+    {"train.eval_every=3", ""},
+    {"eval.batch=3", ""},
+    {"checkpoint={every_steps: 3, keep: 1, initial: false}", ""},
+    {"sync.bucket=5", ""},
+    {"sync.transport=shared", ""},
+    {"sync.strategy=exact", "sync.strategy"},
+    {"compute.strict=false", ""},
+    {"train.max_steps=71", "train.max_steps"},
+    {"stop.early.patience=3", "train.eval_every, eval.batch, stop.early.patience"},
+};
+
+START_TEST(what_shapes_the_numbers_is_compared)
+{
+    char differ[512];
+    size_t n = 99, commas = 0;
+    const char *off[] = {"stop.early.patience=0"};
+    const char *on[] = {"stop.early.patience=0", changes[_i].set, "train.eval_every=8",
+                        "eval.batch=14"};
+    bool early = strncmp(changes[_i].set, "stop.early", 10) == 0;
+    ds_config *a = config_of(FULL, 1, off), *b = config_of(FULL, early ? 4 : 2, on);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    printf("# %s: '%s'\n", changes[_i].set, differ);
+    for (const char *p = differ; *p != '\0'; p++)
+        commas += *p == ',';
+    ck_assert_uint_eq(n, differ[0] == '\0' ? 0 : commas + 1);
+    if (strcmp(changes[_i].set, "optimizer=sgd") != 0)
+        ck_assert_str_eq(differ, changes[_i].differ);
+    else
+        ck_assert_int_eq(strncmp(differ, "optimizer.name, optimizer.lr", 28), 0);
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
+START_TEST(edited_keys_may_differ)
+{
+    char differ[512], tiny[8];
+    size_t n = 99;
+    const char *sets[] = {"seed=7", "batch={size: 32, shards: 4}", "train.max_steps=9"};
+    const char *some[] = {"seed=7", "batch={size: 32, shards: 4}"};
+    ds_config *a = config_of(FULL, 0, NULL), *b = config_of(FULL, 3, sets);
+    ck_assert_int_eq(ds_config_compare(a, b, 2, some, sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "train.max_steps");
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(ds_config_compare(a, b, 3, sets, sizeof differ, differ, &n), DS_OK);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof tiny, tiny, &n), DS_OK);
+    ck_assert_uint_eq(n, 5);
+    ck_assert_str_eq(tiny, "seed, b");
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *t = tcase_create("config");
+    tcase_add_test(t, defaults_are_the_design_s);
+    tcase_add_loop_test(t, shards_follow_the_size, 0, LENGTH(shard_defaults));
+    tcase_add_loop_test(t, eval_every_has_units, 0, LENGTH(every));
+    tcase_add_test(t, all_keys_are_read);
+    tcase_add_loop_test(t, resolved_text_is_a_fixed_point, 0, LENGTH(round_trips));
+    tcase_add_test(t, resolved_tree_has_every_key);
+    tcase_add_loop_test(t, edits_are_made, 0, LENGTH(edits));
+    tcase_add_test(t, edits_reach_into_lists);
+    tcase_add_test(t, edits_leave_aliases_alone);
+    tcase_add_test(t, paths_are_looked_for);
+    tcase_add_test(t, relative_configs_have_absolute_paths);
+    tcase_add_loop_test(t, what_shapes_the_numbers_is_compared, 0, LENGTH(changes));
+    tcase_add_test(t, edited_keys_may_differ);
+    return run_suite(t);
+}
