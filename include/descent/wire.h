@@ -9,6 +9,9 @@
  * on one host. */
 typedef struct ds_shared ds_shared;
 
+/* Collective. DS_OK if the blocks of all ranks fit in the host's shared memory. Errors: NOMEM, how
+ * much is needed and there. */
+DS_API ds_status ds_shared_fits(ds_world *world, size_t bytes) DS_NODISCARD;
 /* Collective. `bytes` of this rank (may differ by rank), zeroed, 64-byte aligned. Errors: NOMEM on
  * all ranks. */
 DS_API ds_status ds_shared_create(ds_world *world, size_t bytes, ds_shared **out) DS_NODISCARD;

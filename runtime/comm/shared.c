@@ -1,5 +1,6 @@
 /* Memory that the ranks of a host share: an MPI-3 shared window (Hoefler et al., "MPI + MPI",
  * Computing 2013) under one passive epoch. A fence is a barrier between two memory barriers. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -15,17 +16,19 @@ struct ds_shared {
     void **block; /* (ranks) */
 };
 
-/* Open MPI keeps windows in files under /dev/shm; one that does not fit would end in SIGBUS. */
-static ds_status shared_fits(ds_world *world, size_t bytes)
+/* Open MPI keeps windows in files under /dev/shm; one that does not fit would end in SIGBUS, and
+ * filling it to the brim would take it from others. */
+ds_status ds_shared_fits(ds_world *world, size_t bytes)
 {
-    double all = (double)bytes;
+    double all = (double)bytes + 8192; /* its own pages */
     DS_TRY(ds_world_sum(world, &all, 1));
     struct statvfs disk;
-    if (statvfs("/dev/shm", &disk) != 0)
-        return DS_OK;
-    double room = (double)disk.f_bavail * (double)disk.f_frsize;
+    double room = (double)INFINITY;
+    if (world->rank == 0 && statvfs("/dev/shm", &disk) == 0)
+        room = (double)disk.f_bavail * (double)disk.f_frsize;
+    DS_TRY(ds_world_broadcast(world, &room, sizeof room, 0));
     DS_CHECK(
-        all < room, DS_ERR_NOMEM,
+        all < 0.95 * room, DS_ERR_NOMEM,
         "shared memory: %.0f MiB needed, /dev/shm has %.0f MiB free: enlarge it, or use 'sync: "
         "{transport: direct}'",
         all / 1048576, room / 1048576);
@@ -52,7 +55,7 @@ ds_status ds_shared_create(ds_world *world, size_t bytes, ds_shared **out)
 {
     bytes = (bytes + 4095) / 4096 * 4096 + 4096; /* pages of its own, and never none */
     ds_auto(ds_shared) self = calloc(1, sizeof *self);
-    ds_status st = shared_fits(world, bytes);
+    ds_status st = ds_shared_fits(world, bytes);
     if (self != NULL) {
         self->world = world;
         self->window = MPI_WIN_NULL;

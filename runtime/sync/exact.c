@@ -5,34 +5,44 @@
  * and update time divide by the ranks (ZeRO stage 1, Rajbhandari et al., SC'20). */
 #include <string.h>
 
+#include "descent/log.h"
+
 #include "exact_parts.h"
 
-/* Which transport, told alike on all ranks. */
+/* Which transport, the same on all ranks. */
 static ds_status exact_choose(ds_sync *self)
 {
     const char *asked = self->spec.config->sync.transport;
     int hosts = ds_world_hosts(self->spec.world);
-    bool shared = strcmp(asked, "shared") == 0;
+    bool shared = strcmp(asked, "shared") == 0, direct = strcmp(asked, "direct") == 0;
     DS_CHECK(hosts == 1 || !shared, DS_ERR_USAGE,
              "sync.transport 'shared' needs all ranks on one host, they are on %d: use 'auto'",
              hosts);
-    if (self->ranks == 1)
-        self->transport = "none";
-    else if (strcmp(asked, "direct") == 0 || hosts > 1)
-        self->transport = "direct";
-    else
-        self->transport = "shared";
+    self->transport = self->ranks == 1 ? "none" : hosts > 1 || direct ? "direct" : "shared";
+    if (self->ranks == 1 || hosts > 1 || shared || direct)
+        return DS_OK;
+    ds_status st = ds_shared_fits(self->spec.world, ds_exact_shared_bytes(self));
+    if (st != DS_ERR_NOMEM)
+        return st;
+    self->transport = "direct";
+    if (self->rank == 0)
+        ds_log(DS_LOG_WARN, "%s; sending messages instead, which is slower", ds_last_error());
     return DS_OK;
+}
+
+static ds_status exact_prepare(ds_sync *self)
+{
+    ds_exact *exact = NULL;
+    DS_TRY(ds_arena_take(self->arena, 1, sizeof *exact, "sync", &exact));
+    self->state = exact;
+    DS_TRY(ds_owner_init(&exact->owner, self, -1, false));
+    return ds_runs_init(&exact->runs, self);
 }
 
 static ds_status exact_create(ds_sync *self)
 {
-    ds_exact *exact = NULL;
+    DS_TRY(ds_agree(self->spec.world, exact_prepare(self)));
     DS_TRY(exact_choose(self));
-    DS_TRY(ds_arena_take(self->arena, 1, sizeof *exact, "sync", &exact));
-    self->state = exact;
-    DS_TRY(ds_owner_init(&exact->owner, self, -1, false));
-    DS_TRY(ds_runs_init(&exact->runs, self));
     if (strcmp(self->transport, "direct") == 0)
         return ds_exact_direct_create(self);
     return ds_exact_shared_create(self);

@@ -29,6 +29,8 @@ typedef struct ds_exact {
     ds_mail *news[2]; /* new parameters */
 } ds_exact;
 
+/* Local. Bytes of this rank's block of shared memory. */
+size_t ds_exact_shared_bytes(ds_sync *self);
 ds_status ds_exact_shared_create(ds_sync *self) DS_NODISCARD;
 ds_status ds_exact_shared_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
 ds_status ds_exact_direct_create(ds_sync *self) DS_NODISCARD;

@@ -51,16 +51,22 @@ static void exact_shared_lay_out(ds_sync *self, int r, shared_room *room)
     }
 }
 
+size_t ds_exact_shared_bytes(ds_sync *self)
+{
+    shared_room need = {0};
+    exact_shared_lay_out(self, self->rank, &need);
+    return need.used;
+}
+
 ds_status ds_exact_shared_create(ds_sync *self)
 {
     ds_exact *exact = self->state;
-    shared_room need = {0};
-    exact_shared_lay_out(self, self->rank, &need);
+    size_t bytes = ds_exact_shared_bytes(self);
     char *alone = NULL;
     if (self->ranks == 1)
-        DS_TRY(ds_arena_take(self->arena, need.used, 1, "parameters and gradients", &alone));
+        DS_TRY(ds_arena_take(self->arena, bytes, 1, "parameters and gradients", &alone));
     else
-        DS_TRY(ds_shared_create(self->spec.world, need.used, &exact->shared));
+        DS_TRY(ds_shared_create(self->spec.world, bytes, &exact->shared));
     for (int r = 0; r < self->ranks; r++) {
         shared_room room = {alone != NULL ? alone : ds_shared_of(exact->shared, r), 0};
         exact_shared_lay_out(self, r, &room);

@@ -150,7 +150,7 @@ void ds_sync_judge(const ds_sync *self, const ds_step *step, const double *loss,
                    ds_outcome *out)
 {
     double sum = 0;
-    out->grad_norm = NAN;
+    out->grad_norm = (double)NAN;
     out->bad_shard = -1;
     for (int k = 0; k < self->spec.plan->shards; k++) {
         sum += loss[k];

@@ -55,7 +55,7 @@ static void run_case(const test_case *c, int V)
 
 static void every_case(const ds_optim_ops *optimizer, int V)
 {
-    static const char *const transport[] = {"shared", "direct"};
+    static const char *const transport[] = {"auto", "direct"};
     static const int64_t bucket[] = {16 << 10, 25 << 20};
     for (int i = 0; i < 8; i++) {
         test_case c;
@@ -87,7 +87,7 @@ static void test_bad(const char *transport)
             if (first <= k && k < end && k % 2 == 0)
                 r.bad[k] = true;
             else if (first <= k && k < end)
-                r.loss[k] = NAN;
+                r.loss[k] = (double)NAN;
         ds_outcome out = rig_step(&r, &c, 0, false);
         expect(!out.finite && out.bad_shard == bad, "bad shard", transport);
         expect(same_floats(before, ds_sync_params(r.sync)), "nothing moves", transport);
@@ -160,7 +160,7 @@ static void test_allreduce(const ds_optim_ops *optimizer)
         reference_step(&ref, &c, 9, t);
     }
     for (size_t i = 0; i < test_layout.n_floats; i++) {
-        double x = ref.params[i], d = (double)ds_sync_params(r.sync)[i] - x;
+        double x = (double)ref.params[i], d = (double)ds_sync_params(r.sync)[i] - x;
         error += d * d;
         size += x * x;
     }
@@ -183,11 +183,11 @@ int main(int argc, char **argv)
     for (const ds_optim_ops *o = ds_optim_at(0); o != NULL; o = ds_optim_at(++members)) {
         for (int V = ds_world_size(world); V <= MAX_V && o->reach != DS_REACH_MODEL; V++)
             every_case(o, V);
-        test_resume(o, "shared");
+        test_resume(o, "auto");
         test_resume(o, "direct");
         test_allreduce(o);
     }
-    test_bad("shared");
+    test_bad("auto");
     test_bad("direct");
     int64_t all = failures;
     if (ds_world_sum_int(world, &all, 1) != DS_OK || members == 0)
