@@ -48,8 +48,12 @@ DS_API ds_status ds_checkpoint_write(ds_world *world, const char *dir, const ds_
 DS_API ds_status ds_checkpoint_mark_best(ds_world *world, const char *dir,
                                          int64_t step) DS_NODISCARD;
 /* Collective. Delete all but the newest `keep` checkpoints and the best (keep 0: nothing), and
- * stale .tmp files. */
+ * stale .tmp files; links that lead nowhere are mended. */
 DS_API ds_status ds_checkpoint_prune(ds_world *world, const char *dir, int64_t keep) DS_NODISCARD;
+/* Collective. Delete the checkpoints of later steps than `step` (-1: all), and stale .tmp files:
+ * before a run starts afresh in DIR or goes on from an older checkpoint of it. */
+DS_API ds_status ds_checkpoint_drop_after(ds_world *world, const char *dir,
+                                          int64_t step) DS_NODISCARD;
 
 /* Local. Verify a file without libhdf5: length, header, every block. per_tensor (may be NULL) is
  * called with each tensor's verdict. Errors: CHECKPOINT with what is wrong and where. Never hangs,
@@ -58,16 +62,28 @@ typedef void ds_verdict(void *context, const char *path, const ds_shape *shape, 
 DS_API ds_status ds_checkpoint_verify(const char *path, ds_verdict *per_tensor,
                                       void *context) DS_NODISCARD;
 
-/* Local. A verified file opened for reading. */
+/* Local. As verify; *damaged tells a damaged file from one that cannot be read or is of a newer
+ * format. */
+DS_API ds_status ds_checkpoint_examine(const char *path, bool *damaged) DS_NODISCARD;
+
+/* Local. A verified file opened for reading. Errors: CHECKPOINT. */
 typedef struct ds_checkpoint ds_checkpoint;
 DS_API ds_status ds_checkpoint_open(const char *path, ds_checkpoint **out) DS_NODISCARD;
+/* Local. A damaged file too, as long as header and table are whole: *good tells, ds_last_error()
+ * says what is damaged. Tensors that are not `good` cannot be read; attributes are there when
+ * HDF5's structure is whole. */
+DS_API ds_status ds_checkpoint_salvage(const char *path, ds_checkpoint **out,
+                                       bool *good) DS_NODISCARD;
 DS_API void ds_checkpoint_close(ds_checkpoint **checkpoint);
 DS_API void ds_checkpoint_destroy(ds_checkpoint **checkpoint);
+/* Local. Completed updates. */
+DS_API int64_t ds_checkpoint_step(const ds_checkpoint *self);
 DS_API size_t ds_checkpoint_n(const ds_checkpoint *self);
 typedef struct ds_tensor_info {
     const char *path;
     ds_dtype type;
     ds_shape shape;
+    bool good;
 } ds_tensor_info;
 DS_API ds_tensor_info ds_checkpoint_tensor(const ds_checkpoint *self, size_t i);
 /* Local. Index by path, or ds_checkpoint_n() when absent. */
@@ -79,15 +95,16 @@ DS_API const ds_attr *ds_checkpoint_attr(const ds_checkpoint *self, const char *
 DS_API size_t ds_checkpoint_n_attrs(const ds_checkpoint *self);
 DS_API const ds_attr *ds_checkpoint_attr_at(const ds_checkpoint *self, size_t i);
 
-/* Local. CKPT of the command line -> the file: itself, or a run directory's latest (else newest)
- * checkpoint. `which` is "latest" or "best". Errors: CHECKPOINT. */
+/* Local. CKPT of the command line -> the file: itself, or the latest (else newest) checkpoint of a
+ * run's directory or of a folder of checkpoints; not yet verified. Errors: CHECKPOINT. */
 DS_API ds_status ds_checkpoint_resolve(const char *argument, size_t room, char *path) DS_NODISCARD;
 /* Collective. The newest good checkpoint of DIR: verified by rank 0; damaged ones are reported
- * through ds_log and renamed to NAME.damaged. *found false where there is none. */
+ * through ds_log and renamed to NAME.damaged. *found false where there never was one. Errors:
+ * CHECKPOINT where all are damaged, one cannot be read or comes from a newer program. */
 DS_API ds_status ds_checkpoint_newest(ds_world *world, const char *dir, size_t room, char *path,
                                       bool *found) DS_NODISCARD;
-/* Local (rank 0 calls it). Take and release DIR's lock; USAGE when another live process holds it.
- */
+/* Local (rank 0 calls it). Take and release DIR's lock (DIR is made if need be); USAGE when another
+ * live process holds it, which it names. A killed process holds nothing. */
 DS_API ds_status ds_run_lock(const char *dir, int *handle) DS_NODISCARD;
 DS_API void ds_run_unlock(int handle);
 

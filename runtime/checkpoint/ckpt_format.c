@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "descent/hash.h"
+
 #include "fileio.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are written as they lie");
@@ -159,9 +160,9 @@ void ds_head_encode(const ds_table *self, const unsigned char *table,
     memcpy(out, DS_MAGIC, sizeof DS_MAGIC);
     unsigned char *p = format_put(out + 8, DS_FORMAT_VERSION, 4);
     p = format_put(p, DS_HEAD_BYTES, 4);
-    const uint64_t field[] = {h->file_bytes,      DS_BLOCK_BYTES,    h->body_bytes,  h->n_blocks,
-                              h->n_tensors,       (uint64_t)h->step, h->table_offset, h->table_bytes,
-                              h->table_hash,      h->structure_hash};
+    const uint64_t field[] = {h->file_bytes, DS_BLOCK_BYTES,    h->body_bytes,   h->n_blocks,
+                              h->n_tensors,  (uint64_t)h->step, h->table_offset, h->table_bytes,
+                              h->table_hash, h->structure_hash};
     for (size_t i = 0; i < sizeof field / sizeof *field; i++)
         p = format_put(p, field[i], 8);
     if (h->table_offset == DS_HEAD_TABLE)
@@ -172,13 +173,15 @@ void ds_head_encode(const ds_table *self, const unsigned char *table,
 static ds_status format_get_head(const unsigned char *in, const char *path, uint64_t bytes,
                                  ds_head *h)
 {
-    DS_CHECK(memcmp(in, DS_MAGIC, sizeof DS_MAGIC) == 0, DS_ERR_CHECKPOINT,
-             "%s: not a descent checkpoint, or its writing was never finished: no mark in bytes 0-7",
-             path);
+    DS_CHECK(
+        memcmp(in, DS_MAGIC, sizeof DS_MAGIC) == 0, DS_ERR_CHECKPOINT,
+        "%s: not a descent checkpoint, or its writing was never finished: no mark in bytes 0-7",
+        path);
     uint64_t version = format_get(in + 8, 4), length = format_get(in + 16, 8);
     DS_CHECK(length == bytes, DS_ERR_CHECKPOINT,
              "%s: damaged: has %llu bytes, its header says %llu%s", path, (unsigned long long)bytes,
-             (unsigned long long)length, bytes < length ? " (cut off, or the header is damaged)" : "");
+             (unsigned long long)length,
+             bytes < length ? " (cut off, or the header is damaged)" : "");
     DS_CHECK(format_get(in + DS_HEAD_HASH, 8) == ds_hash_of(in, DS_HEAD_HASH), DS_ERR_CHECKPOINT,
              "%s: damaged: the header (bytes 0-4095) does not match its hash", path);
     DS_CHECK(version == DS_FORMAT_VERSION && format_get(in + 12, 4) == DS_HEAD_BYTES &&
@@ -203,7 +206,8 @@ static ds_status format_get_head(const unsigned char *in, const char *path, uint
                 h->n_tensors <= h->table_bytes / FORMAT_RECORD &&
                 (inside || h->table_offset == DS_HEAD_BYTES + h->body_bytes) &&
                 bytes == DS_HEAD_BYTES + h->body_bytes + (inside ? 0 : h->table_bytes);
-    DS_CHECK(fits, DS_ERR_CHECKPOINT, "%s: damaged: the header's sizes contradict each other", path);
+    DS_CHECK(fits, DS_ERR_CHECKPOINT, "%s: damaged: the header's sizes contradict each other",
+             path);
     return DS_OK;
 }
 
@@ -266,8 +270,10 @@ ds_status ds_table_read(int fd, const char *path, uint64_t bytes, ds_table **out
              (unsigned long long)head.table_bytes);
     ds_status st = ds_file_read(fd, path, table, head.table_bytes, head.table_offset);
     if (st == DS_OK && ds_hash_of(table, head.table_bytes) != head.table_hash)
-        st = DS_FAIL(DS_ERR_CHECKPOINT, "%s: damaged: the table (bytes %llu-%llu) does not match its "
-                     "hash", path, (unsigned long long)head.table_offset,
+        st = DS_FAIL(DS_ERR_CHECKPOINT,
+                     "%s: damaged: the table (bytes %llu-%llu) does not match its "
+                     "hash",
+                     path, (unsigned long long)head.table_offset,
                      (unsigned long long)(head.table_offset + head.table_bytes - 1));
     ds_auto(ds_table) self = NULL;
     if (st == DS_OK)
@@ -282,4 +288,13 @@ ds_status ds_table_read(int fd, const char *path, uint64_t bytes, ds_table **out
     DS_TRY(st);
     *out = ds_steal(self);
     return DS_OK;
+}
+
+bool ds_head_is_newer(int fd, uint64_t bytes)
+{
+    unsigned char in[DS_HEAD_BYTES];
+    return bytes >= DS_HEAD_BYTES && ds_file_read(fd, "", in, sizeof in, 0) == DS_OK &&
+           memcmp(in, DS_MAGIC, sizeof DS_MAGIC) == 0 &&
+           format_get(in + DS_HEAD_HASH, 8) == ds_hash_of(in, DS_HEAD_HASH) &&
+           format_get(in + 8, 4) > DS_FORMAT_VERSION;
 }

@@ -55,7 +55,8 @@ void ds_table_destroy(ds_table **table);
 /* Local. Fill `order`; INTERNAL when tensors overlap. */
 ds_status ds_table_sort(ds_table *self) DS_NODISCARD;
 
-/* Local. The table as bytes (malloc'ed) with the places and hashes in self->head set; the header. */
+/* Local. The table as bytes (malloc'ed) with the places and hashes in self->head set; the header.
+ */
 ds_status ds_table_encode(ds_table *self, unsigned char **bytes) DS_NODISCARD;
 void ds_head_encode(const ds_table *self, const unsigned char *table,
                     unsigned char out[DS_HEAD_BYTES]);
@@ -63,5 +64,7 @@ void ds_head_encode(const ds_table *self, const unsigned char *table,
 /* Local. Read header and table of an open file of `bytes` bytes and check every limit before it is
  * used. Errors: CHECKPOINT. */
 ds_status ds_table_read(int fd, const char *path, uint64_t bytes, ds_table **out) DS_NODISCARD;
+/* Local. Whether the header is whole but of a format this program does not know. */
+bool ds_head_is_newer(int fd, uint64_t bytes);
 
 #endif

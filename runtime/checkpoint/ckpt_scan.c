@@ -1,17 +1,18 @@
-/* The pass that verifies. Blocks come in order; tensors, sorted by offset, are hashed as their bytes
- * go by, and what lies between them belongs to the structure. 1 MiB of memory, each byte read once
- * and hashed twice (about 20 GB/s each, far above any disk). */
+/* The pass that verifies. Blocks come in order; tensors, sorted by offset, are hashed as their
+ * bytes go by, and what lies between them belongs to the structure. 1 MiB of memory, each byte read
+ * once and hashed twice (about 20 GB/s each, far above any disk). */
 #include "ckpt_scan.h"
 
 #include <stdlib.h>
 
 #include "descent/hash.h"
+
 #include "fileio.h"
 
 typedef struct scan_walk {
     const ds_table *table;
-    size_t next;       /* in table->order */
-    ds_hash *tensor;   /* of the tensor under way */
+    size_t next;     /* in table->order */
+    ds_hash *tensor; /* of the tensor under way */
     ds_hash *structure;
     ds_scan *out;
 } scan_walk;

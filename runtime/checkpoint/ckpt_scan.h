@@ -17,7 +17,8 @@ typedef struct ds_scan {
 ds_status ds_scan_run(int fd, const char *path, const ds_table *table, ds_scan *out) DS_NODISCARD;
 void ds_scan_clear(ds_scan *scan);
 /* Local. OK, or CHECKPOINT naming the damaged block and tensor. */
-ds_status ds_scan_verdict(const ds_scan *self, const char *path, const ds_table *table) DS_NODISCARD;
+ds_status ds_scan_verdict(const ds_scan *self, const char *path,
+                          const ds_table *table) DS_NODISCARD;
 /* Local. Hash of the bytes of the body that belong to no tensor, read from the file. */
 ds_status ds_structure_hash(int fd, const char *path, const ds_table *table,
                             uint64_t *out) DS_NODISCARD;

@@ -45,9 +45,9 @@ static ds_status h5file_fail(ds_status code, const char *path, const char *what)
     return DS_FAIL(code, "%s: HDF5 cannot %s: %s", path, what, cause);
 }
 
-#define H5FILE_TRY(expr, code, path, what)           \
-    do {                                             \
-        if ((expr) < 0)                              \
+#define H5FILE_TRY(expr, code, path, what)              \
+    do {                                                \
+        if ((expr) < 0)                                 \
             return h5file_fail((code), (path), (what)); \
     } while (0)
 
@@ -136,13 +136,14 @@ static ds_status h5file_attr(const h5file_maker *self, hid_t group, const ds_att
 {
     hid_t disk = H5T_STD_I64LE, memory = H5T_NATIVE_INT64;
     const void *value = &attr->integer;
+    const char *words = attr->text == NULL ? "" : attr->text;
     if (attr->kind == DS_ATTR_REAL) {
         disk = H5T_IEEE_F64LE;
         memory = H5T_NATIVE_DOUBLE;
         value = &attr->real;
     } else if (attr->kind == DS_ATTR_TEXT) {
         disk = memory = self->text_type;
-        value = &attr->text;
+        value = &words;
     }
     h5file_local space = H5Screate(H5S_SCALAR);
     h5file_local at = H5Acreate2(group, attr->name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
