@@ -10,7 +10,7 @@
 
 #include <hdf5.h>
 
-#include "ckpt_format.h"
+#include "format_v1.h"
 
 /* HDF5 prints errors unless told otherwise; told so only while we call it. */
 typedef struct h5file_quiet {

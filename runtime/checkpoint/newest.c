@@ -7,8 +7,8 @@
 
 #include "descent/log.h"
 
-#include "ckpt_scan.h"
 #include "retention.h"
+#include "scan.h"
 
 static ds_status newest_set_aside(const char *path)
 {

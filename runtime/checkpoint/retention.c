@@ -10,7 +10,7 @@
 
 #include "descent/log.h"
 
-#include "ckpt_scan.h"
+#include "scan.h"
 
 static ds_status retention_remove(const char *path)
 {

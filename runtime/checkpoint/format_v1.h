@@ -10,8 +10,8 @@
  * Table: a record a tensor in the order written: u8 type, u8 dimensions, u16 path bytes, u32 zero,
  * u64 offset, u64 bytes, u64 hash, u64 a dimension, the path; then a u64 hash a block of the body.
  * All hashes XXH3-64, seed 0. */
-#ifndef DS_CKPT_FORMAT_H
-#define DS_CKPT_FORMAT_H
+#ifndef DS_FORMAT_V1_H
+#define DS_FORMAT_V1_H
 
 #include <stdbool.h>
 #include <stdint.h>

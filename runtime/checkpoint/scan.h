@@ -1,9 +1,9 @@
 /* One pass over a checkpoint's body that says which tensors, which blocks and whether HDF5's own
  * structure are as they were written. */
-#ifndef DS_CKPT_SCAN_H
-#define DS_CKPT_SCAN_H
+#ifndef DS_SCAN_H
+#define DS_SCAN_H
 
-#include "ckpt_format.h"
+#include "format_v1.h"
 
 typedef struct ds_scan {
     bool *good; /* (tensors) in the table's order; owned */

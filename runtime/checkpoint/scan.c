@@ -1,7 +1,7 @@
 /* The pass that verifies. Blocks come in order; tensors, sorted by offset, are hashed as their
  * bytes go by, and what lies between them belongs to the structure. 1 MiB of memory, each byte read
  * once and hashed twice (about 20 GB/s each, far above any disk). */
-#include "ckpt_scan.h"
+#include "scan.h"
 
 #include <stdlib.h>
 

@@ -14,11 +14,11 @@
 
 #include "descent/hash.h"
 
-#include "ckpt_format.h"
-#include "ckpt_scan.h"
 #include "fileio.h"
+#include "format_v1.h"
 #include "h5file.h"
 #include "retention.h"
+#include "scan.h"
 
 typedef struct writer {
     ds_world *world;

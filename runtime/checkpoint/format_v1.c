@@ -1,6 +1,6 @@
-/* Header and table of a checkpoint as bytes; the layout stands in ckpt_format.h. Decoding trusts
+/* Header and table of a checkpoint as bytes; the layout stands in format_v1.h. Decoding trusts
  * nothing: the length of the file bounds every size before memory is asked for. */
-#include "ckpt_format.h"
+#include "format_v1.h"
 
 #include <stdlib.h>
 #include <string.h>

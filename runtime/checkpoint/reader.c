@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ckpt_scan.h"
 #include "fileio.h"
 #include "h5file.h"
+#include "scan.h"
 
 struct ds_checkpoint {
     int fd;
