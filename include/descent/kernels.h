@@ -77,8 +77,9 @@ DS_API bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, 
  * asks; until then the first ds_kernels_find or ds_kernels_at has set 1. */
 DS_API void ds_kernels_set_threads(int threads);
 /* Local. The highest instruction set that products may use: "auto" (what the CPU has), "base",
- * "avx2" or "avx512". Before the first product. Errors: USAGE with the line to add when OpenBLAS
- * was loaded with a core above the bound (it cannot change any more). */
+ * "avx2" or "avx512". Before the first product, on every rank alike. OpenBLAS settles its core when
+ * it is loaded: with one above the bound `auto` computes by oneDNN alone, and `openblas` (or a
+ * build without oneDNN) fails with USAGE and the line to set in the environment. */
 DS_API ds_status ds_kernels_limit_isa(const char *isa) DS_NODISCARD;
 
 /* What the bits depend on besides config, data and seed (DESIGN: numerics). Plain data: ranks

@@ -39,6 +39,8 @@ static const struct {
 bool ds_choose_onednn(char ta, char tb, size_t m, size_t n, size_t k)
 {
     (void)ta;
+    if (ds_isa_bound() < 2 && ds_isa_bound() < ds_openblas_isa())
+        return true; /* OpenBLAS cannot leave its core any more */
     for (size_t i = 0; i < sizeof choose_openblas / sizeof *choose_openblas; i++)
         if (choose_openblas[i].b_transposed == (tb == 'T') && n <= choose_openblas[i].max_n &&
             m * n <= choose_openblas[i].max_volume && m * n * k <= choose_openblas[i].max_volume)

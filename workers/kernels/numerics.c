@@ -28,6 +28,25 @@ int ds_cpu_isa(void)
 /* The bound set by ds_kernels_limit_isa; part of the choice of kernels, like the table itself. */
 static int numerics_bound = 2;
 
+int ds_isa_bound(void)
+{
+    return numerics_bound;
+}
+
+ds_status ds_openblas_obeys(void)
+{
+    if (ds_cpu_isa() < 0 || numerics_bound >= ds_openblas_isa())
+        return DS_OK;
+    char core[32];
+    ds_openblas_core(sizeof core, core);
+    const char *type = numerics_bound == 1 ? "Haswell" : "Prescott";
+    return DS_FAIL(DS_ERR_USAGE,
+                   "compute.isa: %s, but OpenBLAS was loaded with its %s core, which needs more; "
+                   "set OPENBLAS_CORETYPE=%s in the environment (mpirun -x OPENBLAS_CORETYPE=%s "
+                   "...)",
+                   numerics_isa[numerics_bound], core, type, type);
+}
+
 ds_status ds_kernels_limit_isa(const char *isa)
 {
     int cpu = ds_cpu_isa(), bound = 2;
@@ -41,17 +60,12 @@ ds_status ds_kernels_limit_isa(const char *isa)
              "compute.isa: '%s' means nothing on this CPU (not x86-64); use auto", isa);
     if (bound >= cpu)
         return DS_OK;
-    char core[32];
-    ds_openblas_core(sizeof core, core);
-    DS_CHECK(ds_openblas_isa() <= bound, DS_ERR_USAGE,
-             "compute.isa: %s, but OpenBLAS was loaded with its %s core, which needs more; set "
-             "OPENBLAS_CORETYPE=%s in the environment (mpirun -x OPENBLAS_CORETYPE=%s ...)",
-             isa, core, bound == 1 ? "Haswell" : "Prescott", bound == 1 ? "Haswell" : "Prescott");
-#ifdef DS_HAVE_ONEDNN
-    DS_TRY(ds_onednn_limit_isa(bound));
-#endif
     numerics_bound = bound;
-    return DS_OK;
+#ifdef DS_HAVE_ONEDNN
+    return ds_onednn_limit_isa(bound); /* auto then does without an OpenBLAS that is above it */
+#else
+    return ds_openblas_obeys();
+#endif
 }
 
 /* Whichever OpenMP runtime the libraries brought along; none is linked here. */
@@ -79,14 +93,49 @@ void ds_kernels_set_threads(int threads)
     numerics_openmp_threads(threads);
 }
 
-/* OPENBLAS_L2_SIZE moves the borders of blocks and so the bits: it belongs to the core. */
-static void numerics_core(size_t room, char *text)
+/* A variable of the environment that is set, else NULL. */
+static const char *numerics_env(const char *name)
 {
-    ds_openblas_core(room, text);
-    const char *l2 = getenv("OPENBLAS_L2_SIZE");
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* OPENBLAS_L2_SIZE and OPENBLAS_BLOCK_FACTOR move the borders of blocks and so the bits: they
+ * belong to the core, as the bound of its environment belongs to oneDNN. */
+static void numerics_append(const char *label, const char *variable, size_t room, char *text)
+{
+    const char *value = numerics_env(variable);
     size_t used = strlen(text);
-    if (l2 != NULL && used + 8 < room)
-        snprintf(text + used, room - used, " L2=%.8s", l2);
+    if (value != NULL && used < room)
+        snprintf(text + used, room - used, " %s=%.8s", label, value);
+}
+
+static void numerics_blas(ds_numerics *out)
+{
+    ds_openblas_core(sizeof out->blas_core, out->blas_core);
+    ds_openblas_version(sizeof out->blas_version, out->blas_version);
+    numerics_append("L2", "OPENBLAS_L2_SIZE", sizeof out->blas_core, out->blas_core);
+    numerics_append("factor", "OPENBLAS_BLOCK_FACTOR", sizeof out->blas_core, out->blas_core);
+}
+
+#ifdef DS_HAVE_ONEDNN
+/* Asking oneDNN itself would settle its instruction set. */
+static void numerics_onednn(ds_numerics *out)
+{
+    ds_onednn_version(sizeof out->onednn_version, out->onednn_version);
+    numerics_append("max",
+                    numerics_env("ONEDNN_MAX_CPU_ISA") ? "ONEDNN_MAX_CPU_ISA" : "DNNL_MAX_CPU_ISA",
+                    sizeof out->onednn_version, out->onednn_version);
+}
+#endif
+
+static void numerics_compiler(size_t room, char *text)
+{
+#if defined(__clang__)
+    snprintf(text, room, "clang %d.%d.%d", __clang_major__, __clang_minor__, __clang_patchlevel__);
+#else
+    snprintf(text, room, "gcc %s", __VERSION__);
+#endif
 }
 
 void ds_numerics_read(const ds_kernels *kernels, int threads, ds_numerics *out)
@@ -97,63 +146,54 @@ void ds_numerics_read(const ds_kernels *kernels, int threads, ds_numerics *out)
         isa = numerics_bound;
     snprintf(out->kernels, sizeof out->kernels, "%s", kernels->name);
     snprintf(out->isa, sizeof out->isa, "%s", isa < 0 ? "generic" : numerics_isa[isa]);
-    bool blas = strcmp(kernels->name, "openblas") == 0, dnn = strcmp(kernels->name, "onednn") == 0;
-    if (strcmp(kernels->name, "auto") == 0)
-        blas = dnn = true;
     snprintf(out->blas_core, sizeof out->blas_core, "none");
     snprintf(out->blas_version, sizeof out->blas_version, "none");
     snprintf(out->onednn_version, sizeof out->onednn_version, "none");
-    if (blas) {
-        numerics_core(sizeof out->blas_core, out->blas_core);
-        ds_openblas_version(sizeof out->blas_version, out->blas_version);
-    }
+    bool both = strcmp(kernels->name, "auto") == 0;
+    if ((both && numerics_bound >= ds_openblas_isa()) || strcmp(kernels->name, "openblas") == 0)
+        numerics_blas(out);
 #ifdef DS_HAVE_ONEDNN
-    if (dnn)
-        ds_onednn_version(sizeof out->onednn_version, out->onednn_version);
-#else
-    (void)dnn;
+    if (both || strcmp(kernels->name, "onednn") == 0)
+        numerics_onednn(out);
 #endif
-#if defined(__clang__)
-    snprintf(out->compiler, sizeof out->compiler, "clang %d.%d.%d", __clang_major__,
-             __clang_minor__, __clang_patchlevel__);
-#else
-    snprintf(out->compiler, sizeof out->compiler, "gcc %s", __VERSION__);
-#endif
+    numerics_compiler(sizeof out->compiler, out->compiler);
     snprintf(out->libc, sizeof out->libc, "glibc %s", gnu_get_libc_version());
     out->threads = threads;
 }
 
 const char *ds_numerics_text(const ds_numerics *self, size_t room, char *text)
 {
+    bool blas = strcmp(self->blas_version, "none") != 0;
     snprintf(text, room,
-             "kernels %s, isa %s, OpenBLAS %s %s, oneDNN %s, %d thread%s a rank, %s, %s",
-             self->kernels, self->isa, self->blas_version, self->blas_core, self->onednn_version,
-             self->threads, self->threads == 1 ? "" : "s", self->compiler, self->libc);
+             "kernels %s, isa %s, OpenBLAS %s%s%s, oneDNN %s, %d thread%s a rank, %s, %s",
+             self->kernels, self->isa, self->blas_version, blas ? " " : "",
+             blas ? self->blas_core : "", self->onednn_version, self->threads,
+             self->threads == 1 ? "" : "s", self->compiler, self->libc);
     return text;
 }
 
 const char *ds_numerics_warning(size_t room, char *text)
 {
-    const char *set = getenv("OPENBLAS_CORETYPE"), *l2 = getenv("OPENBLAS_L2_SIZE");
+    const char *set = numerics_env("OPENBLAS_CORETYPE"), *l2 = numerics_env("OPENBLAS_L2_SIZE");
     int cpu = ds_cpu_isa(), core = ds_openblas_isa();
     char name[32];
     ds_openblas_core(sizeof name, name);
     if (cpu > numerics_bound)
         cpu = numerics_bound;
-    if (core < cpu && set != NULL && *set != '\0')
+    if (core < cpu && set != NULL)
         snprintf(text, room,
                  "OpenBLAS runs its %s core, slower than this CPU allows (%s), because "
                  "OPENBLAS_CORETYPE=%s is set in the environment; unset it for full speed",
                  name, numerics_isa[cpu], set);
     else if (core < cpu)
         snprintf(text, room,
-                 "OpenBLAS runs its %s core, slower than this CPU allows (%s): this OpenBLAS does "
-                 "not know the CPU; a newer one, or OPENBLAS_CORETYPE=%s in the environment, helps",
+                 "OpenBLAS runs its %s core, slower than this CPU allows (%s): it does not know "
+                 "the CPU; a newer one, or OPENBLAS_CORETYPE=%s in the environment, helps",
                  name, numerics_isa[cpu], cpu == 2 ? "SkylakeX" : "Haswell");
-    else if (l2 != NULL && *l2 != '\0')
+    else if (l2 != NULL)
         snprintf(text, room,
                  "OPENBLAS_L2_SIZE=%s is set in the environment: OpenBLAS cuts its blocks for "
-                 "another cache than this CPU's, which is slower; unset it for full speed",
+                 "another cache than this CPU's; unset it for full speed",
                  l2);
     else
         return NULL;

@@ -30,6 +30,8 @@ ds_status ds_gemm_openblas(const ds_gemm *g)
     DS_TRY(ds_gemm_check(g));
     if (ds_gemm_empty(g))
         return DS_OK;
+    if (ds_isa_bound() < 2)
+        DS_TRY(ds_openblas_obeys());
     cblas_sgemm(CblasRowMajor, g->ta == 'N' ? CblasNoTrans : CblasTrans,
                 g->tb == 'N' ? CblasNoTrans : CblasTrans, (int)g->m, (int)g->n, (int)g->k, 1.0f,
                 g->a, (int)g->lda, g->b, (int)g->ldb, g->beta, g->c, (int)g->ldc);

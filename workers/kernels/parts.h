@@ -29,6 +29,10 @@ void ds_openblas_core(size_t room, char *text);
 void ds_openblas_version(size_t room, char *text);
 /* The instruction set that core uses: 0 base, 1 avx2, 2 avx512. */
 int ds_openblas_isa(void);
+/* USAGE with the line to add when OpenBLAS runs a core above the bound on the instruction set. */
+ds_status ds_openblas_obeys(void);
+/* The bound: 0 base, 1 avx2, 2 avx512 (none). */
+int ds_isa_bound(void);
 /* What this CPU has: 0 base, 1 avx2, 2 avx512; -1 where the names mean nothing (not x86-64). */
 int ds_cpu_isa(void);
 
