@@ -1,0 +1,59 @@
+"""Each ready config runs as it stands, at small size: exit 0, finite loss, and less of it at the end than at the start.
+usage: configs.py DESCENT SOURCE_ROOT"""
+import math
+import pathlib
+import re
+import sys
+
+from runs import Folder, Program, Tap, events
+
+SMALL = {"fashion-mlp": ["train.max_steps=30", "model.layers.0.dense.units=64", "model.layers.1.dense.units=64"],
+         "digits-mlp": ["train.epochs=1"], "spirals": ["train.epochs=8"], "heating": ["train.epochs=10"]}
+FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")
+tap = Tap()
+
+
+def losses(out):
+    return [e["loss"] for e in events(out, "step")]
+
+
+def learns(program, path, out):
+    sets = [word for edit in [*SMALL.get(path.stem, []), "train.log_every=1"] for word in ("--set", edit)]
+    done = program.train(path, out, *sets, ranks=2, timeout=200)
+    found = losses(out) if done.code == 0 else []
+    n = max(1, len(found) // 5)
+    first, last = (sum(found[:n]) / n, sum(found[-n:]) / n) if found else (0, math.inf)
+    good = done.code == 0 and all(v is not None and math.isfinite(v) for v in found) and last < 0.9 * first
+    tap.point(good, path.stem, f"{len(found)} steps, loss {first:.4g} to {last:.4g}" if found else done)
+    return done
+
+
+def closed_form(done):
+    """The run's own word on least squares, and the answer from this file's formula."""
+    line = next((text for text in (done.out + done.err).splitlines() if "least squares" in text.lower()), "")
+    numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?", line)]
+    tap.point(bool(numbers), "house-prices is compared with least squares", line or done)
+
+
+def dry(program, path, out):
+    done = program.train(path, out, "--dry-run", ranks=3)
+    tap.point(done.code == 0 and "dense1" in done.out + done.err and not out.exists(), f"{path.stem} --dry-run", "" if done.code == 0 else done)
+
+
+def main():
+    program, root = Program(sys.argv[1]), pathlib.Path(sys.argv[2])
+    found = sorted((root / "configs").glob("*.yaml"))
+    with Folder("configs") as folder:
+        for path in found:
+            if path.stem.startswith("fashion") and not FASHION.exists():
+                tap.skip(path.stem, "dataset-fashion-mnist is not installed")
+                continue
+            done = learns(program, path, folder.path / path.stem)
+            if path.stem == "house-prices":
+                closed_form(done)
+            dry(program, path, folder.path / f"{path.stem}-dry")
+    tap.point(len(found) >= 4, "configs met", len(found))
+    tap.done()
+
+
+main()
