@@ -43,7 +43,8 @@ typedef struct ds_plan {
 DS_API ds_status ds_plan_create(const ds_config *config, const ds_layout *layout, size_t samples,
                                 int ranks, ds_plan **out) DS_NODISCARD;
 DS_API void ds_plan_destroy(ds_plan **plan);
-/* Local. First shard of a rank: r * V / ranks, rounded up (3 ranks on 8 shards: 3, 3, 2). */
+/* Local. First shard of a rank: r * V / ranks, rounded up (3 ranks on 8 shards: 3, 3, 2), to a
+ * coarser grain where that changes shares by 3 % at most. */
 DS_API int ds_plan_shard_begin(const ds_plan *self, int rank);
 /* Local. Samples of the batch of update t (short at the end of an epoch) and the epoch position of
  * its first sample. */

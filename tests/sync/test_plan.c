@@ -15,6 +15,7 @@ static ds_plan *make(const test_case *c, size_t samples, int ranks)
 START_TEST(shards_have_one_owner)
 {
     test_case c;
+    size_t widest = 0;
     for (int V = 1; V <= 40; V++)
         for (int ranks = 1; ranks <= V; ranks++) {
             case_open(&c, ds_optim_find("sgd"), V, 0);
@@ -35,6 +36,23 @@ START_TEST(shards_have_one_owner)
             ds_plan_destroy(&plan);
             ds_arena_destroy(&c.arena);
         }
+    for (int V = 1; V <= 5000; V += V / 7 + 1)
+        for (int ranks = 1; ranks <= V && ranks < 70; ranks += 1 + ranks / 5) {
+            case_open(&c, ds_optim_find("sgd"), V, 0);
+            ds_plan *plan = make(&c, 1000, ranks);
+            ck_assert_int_eq(ds_plan_shard_begin(plan, 0), 0);
+            ck_assert_int_eq(ds_plan_shard_begin(plan, ranks), V);
+            for (int r = 0; r < ranks; r++) {
+                double share = ds_plan_shard_begin(plan, r + 1) - ds_plan_shard_begin(plan, r);
+                ck_assert(share >= 1 && share < 1 + 1.04 * V / ranks);
+            }
+            size_t most = plan->n_nodes / (size_t)ranks;
+            widest = most > widest ? most : widest;
+            ds_plan_destroy(&plan);
+            ds_arena_destroy(&c.arena);
+        }
+    printf("# at most %zu subtrees a rank on average\n", widest);
+    ck_assert_uint_lt(widest, 10);
     case_open(&c, ds_optim_find("sgd"), 8, 0);
     ds_plan *plan = make(&c, 1000, 3);
     ck_assert_int_eq(ds_plan_shard_begin(plan, 1), 3); /* DESIGN: 3, 3, 2 */
