@@ -21,16 +21,25 @@ static ds_status fail_on(int rank, int which, ds_status code)
     return DS_OK;
 }
 
+static const char *host_of(ds_world *world, int rank)
+{
+    static char host[256];
+    snprintf(host, sizeof host, "%s", ds_world_host(world));
+    expect(ds_world_broadcast(world, host, sizeof host, rank) == DS_OK, "host name");
+    return host;
+}
+
 static void test_agree(ds_world *world)
 {
     int rank = ds_world_rank(world), size = ds_world_size(world);
     char wanted[4096];
     expect(ds_agree(world, DS_OK) == DS_OK, "all well");
     for (int bad = 0; bad < size; bad++) { /* one alone */
+        const char *host = host_of(world, bad);
         ds_status st = ds_agree(world, fail_on(rank, bad, DS_ERR_DATA));
         expect(st == DS_ERR_DATA, "code of the failing rank");
-        snprintf(wanted, sizeof wanted, "rank %d of %d on %s: thing %d is bad", bad, size,
-                 ds_world_host(world), bad);
+        snprintf(wanted, sizeof wanted, "rank %d of %d on %s: thing %d is bad", bad, size, host,
+                 bad);
         expect(strcmp(ds_last_error(), size > 1 ? wanted : "thing 0 is bad") == 0,
                "message of one");
     }
@@ -38,8 +47,9 @@ static void test_agree(ds_world *world)
     expect(st == DS_ERR_USAGE && strcmp(ds_last_error(), "no such key") == 0, "all fail alike");
     st = ds_agree(world, st); /* once more: the message does not grow */
     expect(strcmp(ds_last_error(), "no such key") == 0, "agreed twice");
+    const char *host = host_of(world, 0);
     st = ds_agree(world, DS_FAIL(rank == 0 ? DS_ERR_WRITE : DS_ERR_DATA, "disk of %d", rank));
-    snprintf(wanted, sizeof wanted, "rank 0 of %d on %s: disk of 0", size, ds_world_host(world));
+    snprintf(wanted, sizeof wanted, "rank 0 of %d on %s: disk of 0", size, host);
     expect(st == DS_ERR_WRITE, "lowest rank's code");
     expect(strcmp(ds_last_error(), size > 1 ? wanted : "disk of 0") == 0, "lowest rank's message");
 }
