@@ -86,6 +86,10 @@ static ds_status sections_read_shards(ds_batch_config *batch, const ds_value *v)
     if (!ranks && (ds_value_int(v, "batch", "shards", &n) != DS_OK || n < 1 || n > MOST_SHARDS))
         return ds_value_fail(v, "batch: shards is %s, expected int in [1, %d], or ranks",
                              ds_value_describe(v, sizeof found, found), MOST_SHARDS);
+    if (n > batch->size)
+        return ds_value_fail(
+            v, "batch: %" PRId64 " shards for %" PRId64 " samples, expected shards of at most size",
+            n, batch->size);
     batch->shards = n;
     return DS_OK;
 }

@@ -75,10 +75,12 @@ static const struct {
     {BASE "batch: 256\n", "spiral.yaml:5:8: batch is '256', expected a map of options"},
     {BASE "batch: {shards: 0}\n",
      "spiral.yaml:5:17: batch: shards is '0', expected int in [1, 1048576], or ranks"},
+    {BASE "batch: {size: 32, shards: 64}\n",
+     "spiral.yaml:5:27: batch: 64 shards for 32 samples, expected shards of at most size"},
     {BASE "batch: {shards: rank}\n",
      "spiral.yaml:5:17: batch: shards is 'rank', expected int in [1, 1048576], or ranks"},
-    {BASE "batch: {shards: 1024, accumulate: 2048}\n",
-     "spiral.yaml:5:35: batch: 1024 shards times 2048 micro-batches, expected at most 1048576 "
+    {BASE "batch: {size: 1024, shards: 1024, accumulate: 2048}\n",
+     "spiral.yaml:5:47: batch: 1024 shards times 2048 micro-batches, expected at most 1048576 "
      "together"},
     {BASE "sync: {bucket: 4 MB}\n",
      "spiral.yaml:5:16: sync: bucket is '4 MB', expected bytes (as 4096, 16 KiB, 4 MiB) >= 1"},
