@@ -119,7 +119,8 @@ ds_status ds_dir_make(const char *path)
             int cause = errno;
             struct stat st;
             DS_CHECK(stat(part, &st) == 0 && S_ISDIR(st.st_mode), DS_ERR_WRITE,
-                     "%s: cannot make the directory: %s", part, strerror(cause));
+                     "%s: cannot make the directory: %s", part,
+                     cause == EEXIST ? "a file is in its place" : strerror(cause));
         }
         if (end)
             break;
