@@ -30,6 +30,8 @@
 static void session_yield_when_crowded(void)
 {
     const char *text = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    if (text == NULL)
+        text = getenv("SLURM_STEP_TASKS_PER_NODE"); /* srun: "4(x2)" */
     cpu_set_t cores;
     if (text == NULL || sched_getaffinity(0, sizeof cores, &cores) != 0)
         return;

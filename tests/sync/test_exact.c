@@ -68,6 +68,28 @@ static void every_case(const ds_optim_ops *optimizer, int V)
     }
 }
 
+/* An update that must see a whole tensor: a step of fixed length. */
+static void whole_step(const void *options, const ds_update *u)
+{
+    (void)options;
+    double squares = 0;
+    for (size_t i = 0; i < u->n; i++)
+        squares += (double)u->g[i] * (double)u->g[i];
+    float rate = (float)(u->lr / sqrt(squares));
+    for (size_t i = 0; i < u->n; i++) {
+        u->slot[0][i] += u->g[i] * u->scale;
+        u->w[i] -= rate * u->g[i];
+    }
+}
+
+static const ds_option no_options[] = {{0}};
+static const ds_optim_ops whole = {.name = "whole tensors",
+                                   .options = no_options,
+                                   .reach = DS_REACH_TENSOR,
+                                   .n_slots = 1,
+                                   .slot_name = {"sum"},
+                                   .step = whole_step};
+
 /* A bad shard on any rank: all know it, nothing moves. A sum that overflows likewise, with
  * clipping. */
 static void test_bad(const char *transport)
@@ -187,6 +209,8 @@ int main(int argc, char **argv)
         test_resume(o, "direct");
         test_allreduce(o);
     }
+    for (int V = ds_world_size(world); V <= MAX_V; V++)
+        every_case(&whole, V);
     test_bad("auto");
     test_bad("direct");
     int64_t all = failures;
