@@ -168,19 +168,16 @@ ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *ro
 ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw, ds_value *root)
 {
     static const named_kind kind = {
-        "optimizer", "name", "optimizer", NULL, ds_config_optimizer_options, named_optim_at};
-    static const named_kind absent = {
         "optimizer", "name", "optimizer", "adamw", ds_config_optimizer_options, named_optim_at};
-    const named_kind *k = ds_value_is_null(raw) ? &absent : &kind;
     named_found found = {0};
-    DS_TRY(named_read(self, k, raw, &found));
+    DS_TRY(named_read(self, &kind, raw, &found));
     self->optimizer = ds_optim_at(found.index);
     if (self->optimizer->check != NULL)
         DS_TRY(self->optimizer->check(found.options));
     self->optimizer_options = found.options;
     self->lr = found.common.lr;
     self->clip_norm = found.common.clip_norm;
-    return named_resolve(self, k, raw, &found, root);
+    return named_resolve(self, &kind, raw, &found, root);
 }
 
 ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root)

@@ -237,6 +237,10 @@ ds_status ds_config_take_stop(ds_config *self, const ds_value *raw, ds_value *ro
         return ds_value_fail(ds_value_find(s.early, "patience"),
                              "stop.early: early stopping needs a validation set, found none: add "
                              "data.validation, as {fraction: 0.1}");
+    if (early.patience > 0 && self->train.eval_every == 0)
+        return ds_value_fail(ds_value_find(s.early, "patience"),
+                             "stop.early: early stopping judges evaluations, but train.eval_every "
+                             "is 0: expected a count such as 1 epoch");
     self->stop = (ds_stop_config){.grad_norm = s.grad_norm,
                                   .plateau_patience = plateau.patience,
                                   .plateau_min_delta = plateau.min_delta,

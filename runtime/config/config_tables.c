@@ -85,7 +85,7 @@ const ds_option ds_config_batch_options[] = {
     END,
 };
 const ds_option ds_config_optimizer_options[] = {
-    TEXT(ds_raw_named, name, NULL, REQUIRED, "the optimizer"),
+    TEXT(ds_raw_named, name, "adamw", 0, "the optimizer"),
     REAL(ds_raw_named, lr, "0.001", DS_ABOVE_0, HUGE_VAL, "the base learning rate"),
     REAL(ds_raw_named, clip_norm, "0", 0, HUGE_VAL, "largest norm of the gradient; 0: any"),
     END,

@@ -234,6 +234,21 @@ START_TEST(edits_are_made)
 }
 END_TEST
 
+/* An edit inside a section that is not there keeps the section's other defaults. */
+START_TEST(edits_make_sections)
+{
+    const char *sets[] = {"optimizer.lr=0.5", "lr.warmup_steps=3", "sync.bucket=16 KiB"};
+    ds_config *c = config_of(BASE, 3, sets);
+    ck_assert_str_eq(c->optimizer->name, "adamw");
+    ck_assert_double_eq(c->lr, 0.5);
+    ck_assert_str_eq(c->schedule->name, "constant");
+    ck_assert_int_eq(c->warmup_steps, 3);
+    ck_assert_int_eq(c->sync.bucket, 16384);
+    ck_assert_str_eq(c->sync.strategy, "exact");
+    ds_config_destroy(&c);
+}
+END_TEST
+
 START_TEST(edits_reach_into_lists)
 {
     static const char text[] = "data: {train: {format: csv}}\nloss: mse\ntrain: {epochs: 1}\n"
@@ -400,6 +415,7 @@ int main(void)
     tcase_add_loop_test(t, resolved_text_is_a_fixed_point, 0, LENGTH(round_trips));
     tcase_add_test(t, resolved_tree_has_every_key);
     tcase_add_loop_test(t, edits_are_made, 0, LENGTH(edits));
+    tcase_add_test(t, edits_make_sections);
     tcase_add_test(t, edits_reach_into_lists);
     tcase_add_test(t, edits_leave_aliases_alone);
     tcase_add_test(t, paths_are_looked_for);
