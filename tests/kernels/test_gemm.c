@@ -163,12 +163,32 @@ START_TEST(products_repeat)
 }
 END_TEST
 
-/* The probe's word against fresh data. */
+/* True if gemm with beta = 1 gave the bits of gemm with beta = 0 and an addition, on fresh data. */
+static bool fused_as_separate(const ds_kernels *k, ds_gemm g, ds_rng *rng, uint64_t stream)
+{
+    g.lda = g.m + 16, g.ldb = g.ldc = g.n + 16;
+    size_t n_c = g.m * g.ldc;
+    float *a = random_block(rng, 3 * stream, g.k * g.lda);
+    float *b = random_block(rng, 3 * stream + 1, g.k * g.ldb);
+    float *c = random_block(rng, 3 * stream + 2, n_c), *d = random_block(rng, 3 * stream + 2, n_c);
+    float *product = calloc(n_c, sizeof(float));
+    g.a = a, g.b = b, g.c = c, g.beta = 1.0f;
+    ck_assert_int_eq(k->gemm(&g), DS_OK);
+    g.c = product, g.beta = 0.0f;
+    ck_assert_int_eq(k->gemm(&g), DS_OK);
+    for (size_t i = 0; i < g.m; i++)
+        k->add(g.n, d + i * g.ldc, product + i * g.ldc);
+    bool same = memcmp(c, d, n_c * sizeof(float)) == 0;
+    free(a), free(b), free(c), free(d), free(product);
+    return same;
+}
+
+/* The probe's word against fresh data, and again and again where a shape shows little at a time. */
 START_TEST(fuse_keeps_its_word)
 {
-    static const size_t shape[][3] = {{128, 1024, 16}, {128, 1024, 32}, {256, 513, 64},
-                                      {100, 10, 8},    {1, 1, 1},       {33, 7, 256},
-                                      {128, 10, 128},  {17, 1024, 31}};
+    static const size_t shape[][3] = {
+        {128, 1024, 16}, {128, 1024, 32}, {256, 513, 64}, {100, 10, 8}, {1, 1, 1},   {33, 7, 256},
+        {128, 10, 128},  {17, 1024, 31},  {1, 1, 2},      {1, 10, 32},  {10, 1, 32}, {2, 3, 5}};
     const ds_kernels *k = ds_kernels_at((size_t)_i);
     ds_rng rng = ds_rng_for(10, "fuse");
     int yes = 0, n = (int)(sizeof shape / sizeof *shape);
@@ -177,18 +197,9 @@ START_TEST(fuse_keeps_its_word)
         if (!ds_kernels_fuse(k, g.ta, g.tb, g.m, g.n, g.k))
             continue;
         yes++;
-        g.lda = g.m + 16, g.ldb = g.ldc = g.n + 16;
-        float *a = random_block(&rng, 0, g.k * g.lda), *b = random_block(&rng, 1, g.k * g.ldb);
-        float *c = random_block(&rng, 2, g.m * g.ldc), *d = random_block(&rng, 2, g.m * g.ldc);
-        float *product = calloc(g.m * g.ldc, sizeof(float));
-        g.a = a, g.b = b, g.c = c, g.beta = 1.0f;
-        ck_assert_int_eq(k->gemm(&g), DS_OK);
-        g.c = product, g.beta = 0.0f;
-        ck_assert_int_eq(k->gemm(&g), DS_OK);
-        for (size_t i = 0; i < g.m; i++)
-            k->add(g.n, d + i * g.ldc, product + i * g.ldc);
-        ck_assert_mem_eq(c, d, g.m * g.ldc * sizeof(float));
-        free(a), free(b), free(c), free(d), free(product);
+        for (uint64_t r = 0; r < 1 + 2000 / (g.m * g.n); r++)
+            ck_assert_msg(fused_as_separate(k, g, &rng, r), "%s %zux%zux%zu", k->name, g.m, g.n,
+                          g.k);
     }
     printf("# %s: adds by itself in %d of %d gradient shapes\n", k->name, yes, n);
     ck_assert_int_gt(yes, 0);
@@ -215,9 +226,35 @@ START_TEST(fuse_finds_out)
 {
     ds_kernels chain = *ds_kernels_find("ref");
     chain.gemm = chain_gemm;
+    ck_assert(!ds_kernels_fuse(&chain, 'T', 'N', 1, 1, 2));
     ck_assert(!ds_kernels_fuse(&chain, 'T', 'N', 8, 8, 2));
     ck_assert(!ds_kernels_fuse(&chain, 'T', 'N', 128, 100, 32));
     ck_assert(ds_kernels_fuse(ds_kernels_find("ref"), 'T', 'N', 128, 100, 32));
+}
+END_TEST
+
+/* Two threads where asked: right all the same; one thread again: the first bits again. */
+START_TEST(threads_are_obeyed)
+{
+    enum { SIDE = 257 };
+    const ds_kernels *k = ds_kernels_at((size_t)_i);
+    static float c[3][SIDE * SIDE];
+    ds_rng rng = ds_rng_for(11, "threads");
+    float *a = random_block(&rng, 0, SIDE * SIDE), *b = random_block(&rng, 1, SIDE * SIDE);
+    ds_gemm g = {.ta = 'N', .tb = 'N', .m = SIDE, .n = SIDE, .k = SIDE, .a = a, .b = b};
+    g.lda = g.ldb = g.ldc = SIDE;
+    for (int t = 0; t < 3; t++) {
+        ds_kernels_set_threads(t == 1 ? 2 : 1);
+        g.c = c[t];
+        ck_assert_int_eq(k->gemm(&g), DS_OK);
+    }
+    ck_assert_mem_eq(c[0], c[2], sizeof c[0]);
+    double worst = 0.0;
+    for (size_t i = 0; i < SIDE * SIDE; i++)
+        worst = fmax(worst, fabs((double)c[0][i] - (double)c[1][i]));
+    printf("# %s: two threads within %.3g of one\n", k->name, worst);
+    ck_assert(worst < 1e-4);
+    free(a), free(b);
 }
 END_TEST
 
@@ -267,6 +304,7 @@ int main(void)
     tcase_add_loop_test(t, tables_are_different_functions, 0, n);
     tcase_add_loop_test(t, products_repeat, 0, n);
     tcase_add_loop_test(t, fuse_keeps_its_word, 0, n);
+    tcase_add_loop_test(t, threads_are_obeyed, 0, n);
     tcase_add_test(t, fuse_finds_out);
     tcase_add_test(t, bad_calls_are_refused);
     suite_add_tcase(s, t);

@@ -1,10 +1,10 @@
 /* The tables of kernels, and the probe that tells where a product may add by itself. */
 #include "descent/kernels.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "descent/rng.h"
 #include "descent/shape.h"
 
 #include "parts.h"
@@ -52,19 +52,18 @@ const ds_kernels *ds_kernels_find(const char *name)
     return NULL;
 }
 
-enum { FUSE_MAX_K = 256, FUSE_TRIALS = 3 };
+enum { FUSE_MAX_K = 256, FUSE_TRIALS = 3, FUSE_ELEMENTS = 2048 };
 
-/* Normal numbers whose scale moves over 2^-4 ... 2^3: sums then round at every place. */
-static void kernels_noise(const char *purpose, size_t n, float *x)
+/* Numbers in [-1, 1) whose scale moves over 2^-4 ... 2^3, so that sums round at every place, from a
+ * hash of their index (splitmix64, Steele et al. 2014): a probe runs for every shape at set-up. */
+static void kernels_noise(uint64_t stream, size_t n, float *x)
 {
-    ds_rng rng = ds_rng_for(1, purpose);
-    for (size_t i = 0; i < n; i += 4) {
-        uint32_t word[4];
-        ds_rng_block(&rng, 0, i / 4, word);
-        for (size_t j = 0; j < 4 && i + j < n; j++) {
-            float unit = (float)(int32_t)word[j] * 0x1p-31f;
-            x[i + j] = unit * (float)(1u << (word[j] & 7u)) * 0x1p-4f;
-        }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t z = (stream << 40) + i * UINT64_C(0x9e3779b97f4a7c15);
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        float unit = (float)(int32_t)(z >> 32) * 0x1p-31f;
+        x[i] = unit * (float)(1u << (z & 7u)) * 0x1p-4f;
     }
 }
 
@@ -103,13 +102,17 @@ static ds_probe *kernels_probe(size_t n_a, size_t n_b, size_t n_c)
 }
 
 /* One trial: c of size `scale`; true if both ways gave the same bits. */
-static bool kernels_fuse_trial(const ds_kernels *self, ds_gemm call, ds_probe *p, float scale)
+static bool kernels_fuse_trial(const ds_kernels *self, ds_gemm call, ds_probe *p, uint64_t trial)
 {
-    kernels_noise("fuse/c", p->n_c, p->c);
+    static const float scale[] = {1.0f, 0x1p-9f, 0x1p9f};
+    kernels_noise(3 * trial, p->n_a, p->a);
+    kernels_noise(3 * trial + 1, p->n_b, p->b);
+    kernels_noise(3 * trial + 2, p->n_c, p->c);
     for (size_t i = 0; i < p->n_c; i++)
-        p->c[i] *= scale;
+        p->c[i] *= scale[trial % 3];
     memcpy(p->fused, p->c, p->n_c * sizeof(float));
     memset(p->product, 0, p->n_c * sizeof(float));
+    call.a = p->a, call.b = p->b;
     call.beta = 1.0f, call.c = p->fused;
     if (self->gemm(&call) != DS_OK)
         return false;
@@ -123,7 +126,6 @@ static bool kernels_fuse_trial(const ds_kernels *self, ds_gemm call, ds_probe *p
 
 bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t n, size_t k)
 {
-    static const float scale[FUSE_TRIALS] = {1.0f, 0x1p-9f, 0x1p9f};
     if (k == 0 || k > FUSE_MAX_K)
         return false; /* k = 0 leaves c alone, but c + 0 turns -0 into 0 */
     if (m == 0 || n == 0)
@@ -136,11 +138,10 @@ bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t 
         kernels_probe((ta == 'N' ? m : k) * call.lda, (tb == 'N' ? k : n) * call.ldb, m * call.ldc);
     if (p == NULL)
         return false;
-    kernels_noise("fuse/a", p->n_a, p->a);
-    kernels_noise("fuse/b", p->n_b, p->b);
-    call.a = p->a, call.b = p->b;
+    /* Small shapes show little at a time: at least FUSE_ELEMENTS sums are compared. */
+    size_t trials = FUSE_TRIALS + (m * n < FUSE_ELEMENTS ? FUSE_ELEMENTS / (m * n) : 0);
     bool same = true;
-    for (size_t t = 0; t < FUSE_TRIALS && same; t++)
-        same = kernels_fuse_trial(self, call, p, scale[t]);
+    for (size_t t = 0; t < trials && same; t++)
+        same = kernels_fuse_trial(self, call, p, t);
     return same;
 }
