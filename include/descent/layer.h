@@ -27,6 +27,9 @@ typedef enum ds_init_kind {
 #define DS_INIT_CHOICES \
     "default|zeros|ones|normal|xavier_uniform|xavier_normal|he_uniform|he_normal"
 
+/* For an option named "activation": the model puts that layer behind the one that has the option. */
+#define DS_ACTIVATION_CHOICES "none|relu|leaky_relu|sigmoid|tanh|gelu|softmax"
+
 typedef struct ds_layer {
     const ds_layer_ops *ops;
     const char *name;    /* "dense1" */
@@ -60,7 +63,9 @@ struct ds_layer_ops {
     const char *help;
     const ds_option *options;
     size_t options_size;
-    bool in_place;            /* y may overwrite x: backward needs y only */
+    bool in_place;            /* y may overwrite x, and dx dy: backward never reads x */
+    bool reads_y;             /* backward reads y: what follows must not overwrite it */
+    bool view;                /* y is x as it lies; forward and backward are never called */
     ds_activation activation; /* what it is to a preceding layer's default init, or NONE */
     /* Check the input shape, set out, kept and plan, declare parameters. Errors: USAGE naming
      * layer, found, expected. */
@@ -93,6 +98,13 @@ ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer,
                              const ds_param_spec *spec) DS_NODISCARD;
 /* For prepare: memory that lives as long as the model. */
 ds_arena *ds_layer_arena(ds_layer_builder *builder);
+
+/* Options that every layer takes besides its own: name, trainable. */
+typedef struct ds_layer_common {
+    const char *name;
+    bool trainable;
+} ds_layer_common;
+DS_API const ds_option *ds_layer_common_options(void);
 
 DS_API const ds_layer_ops *ds_layer_at(size_t i); /* NULL past the end */
 DS_API const ds_layer_ops *ds_layer_find(const char *name);

@@ -1,0 +1,140 @@
+/* Fully connected: y = x W + b on the flattened sample. Inside W lies (in, out): forward is a plain
+ * product, dx = dy W^T, dW = x^T dy. 2 n in out flops each. Outside W is (out, in) as in PyTorch. */
+#include "descent/layer.h"
+
+typedef struct dense_options {
+    int64_t units;
+    int activation, init;
+    bool bias;
+} dense_options;
+
+static const ds_option options[] = {
+    {.name = "units",
+     .type = DS_OPTION_INT,
+     .offset = offsetof(dense_options, units),
+     .min = 1,
+     .max = 2147483647,
+     .flags = DS_OPTION_REQUIRED,
+     .help = "outputs"},
+    {.name = "activation",
+     .type = DS_OPTION_CHOICE,
+     .offset = offsetof(dense_options, activation),
+     .choices = DS_ACTIVATION_CHOICES,
+     .help = "layer that follows"},
+    {.name = "init",
+     .type = DS_OPTION_CHOICE,
+     .offset = offsetof(dense_options, init),
+     .choices = DS_INIT_CHOICES,
+     .help = "initial weights; default: he_normal before relu, leaky_relu and gelu, else "
+             "xavier_uniform"},
+    {.name = "bias",
+     .type = DS_OPTION_BOOL,
+     .offset = offsetof(dense_options, bias),
+     .fallback = "true",
+     .help = "add a bias, initially zero"},
+    {.name = NULL},
+};
+
+static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
+{
+    const dense_options *o = self->options;
+    size_t in = ds_shape_elements(&self->in), out = (size_t)o->units;
+    self->out = (ds_shape){.n = 1, .dim = {out}};
+    DS_TRY(ds_layer_add_param(builder, self,
+                              &(ds_param_spec){.suffix = "weight",
+                                               .shape = {.n = 2, .dim = {out, in}},
+                                               .transposed = true,
+                                               .init = (ds_init_kind)o->init,
+                                               .fan_in = in,
+                                               .fan_out = out}));
+    if (o->bias)
+        DS_TRY(ds_layer_add_param(builder, self,
+                                  &(ds_param_spec){.suffix = "bias",
+                                                   .shape = {.n = 1, .dim = {out}},
+                                                   .init = DS_INIT_ZEROS,
+                                                   .fan_in = in,
+                                                   .fan_out = out}));
+    return DS_OK;
+}
+
+static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const float *params,
+                               const ds_rows *rows)
+{
+    const ds_param *w = self->param[0];
+    DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
+                              .tb = 'N',
+                              .m = rows->n,
+                              .n = w->cols,
+                              .k = w->rows,
+                              .a = rows->x,
+                              .lda = rows->x_stride,
+                              .b = params + w->offset,
+                              .ldb = w->stride,
+                              .beta = 0,
+                              .c = rows->y,
+                              .ldc = rows->y_stride}));
+    if (self->n_params > 1)
+        k->bias(rows->n, w->cols, params + self->param[1]->offset, rows->y, rows->y_stride);
+    return DS_OK;
+}
+
+static ds_status dense_backward(const ds_layer *self, const ds_kernels *k, const float *params,
+                                const ds_rows *rows)
+{
+    const ds_param *w = self->param[0];
+    DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
+                              .tb = 'T',
+                              .m = rows->n,
+                              .n = w->rows,
+                              .k = w->cols,
+                              .a = rows->dy,
+                              .lda = rows->y_stride,
+                              .b = params + w->offset,
+                              .ldb = w->stride,
+                              .beta = 0,
+                              .c = rows->dx,
+                              .ldc = rows->x_stride}));
+    return DS_OK;
+}
+
+static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
+                                size_t to, const ds_rows *rows, float *dst, bool add)
+{
+    const ds_param *w = self->param[p];
+    if (p == 1) {
+        k->bias_gradient(rows->n, w->cols, rows->dy, rows->y_stride, dst, add);
+        return DS_OK;
+    }
+    DS_TRY(k->gemm(&(ds_gemm){.ta = 'T',
+                              .tb = 'N',
+                              .m = to - from,
+                              .n = w->cols,
+                              .k = rows->n,
+                              .a = rows->x + from,
+                              .lda = rows->x_stride,
+                              .b = rows->dy,
+                              .ldb = rows->y_stride,
+                              .beta = add ? 1 : 0,
+                              .c = dst,
+                              .ldc = w->stride}));
+    return DS_OK;
+}
+
+static bool dense_adds(const ds_layer *self, const ds_kernels *k, size_t p, size_t panel_rows,
+                       size_t n)
+{
+    return p == 1 || ds_kernels_fuse(k, 'T', 'N', panel_rows, self->param[0]->cols, n);
+}
+
+extern const ds_layer_ops ds_layer_dense;
+const ds_layer_ops ds_layer_dense = {
+    .name = "dense",
+    .help = "fully connected, on the flattened sample",
+    .options = options,
+    .options_size = sizeof(dense_options),
+    .prepare = dense_prepare,
+    .forward = dense_forward,
+    .backward = dense_backward,
+    .gradient = dense_gradient,
+    .adds = dense_adds,
+};
