@@ -27,7 +27,8 @@ typedef enum ds_init_kind {
 #define DS_INIT_CHOICES \
     "default|zeros|ones|normal|xavier_uniform|xavier_normal|he_uniform|he_normal"
 
-/* For an option named "activation": the model puts that layer behind the one that has the option. */
+/* For an option named "activation": the model puts that layer behind the one that has the option.
+ */
 #define DS_ACTIVATION_CHOICES "none|relu|leaky_relu|sigmoid|tanh|gelu|softmax"
 
 typedef struct ds_layer {

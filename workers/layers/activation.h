@@ -1,4 +1,5 @@
-/* What the element-wise activation layers share: shape kept, no options, kernel by ops->activation. */
+/* What the element-wise activation layers share: shape kept, no options, kernel by ops->activation.
+ */
 #ifndef DS_ACTIVATION_H
 #define DS_ACTIVATION_H
 

@@ -1,5 +1,6 @@
 /* Fully connected: y = x W + b on the flattened sample. Inside W lies (in, out): forward is a plain
- * product, dx = dy W^T, dW = x^T dy. 2 n in out flops each. Outside W is (out, in) as in PyTorch. */
+ * product, dx = dy W^T, dW = x^T dy. 2 n in out flops each. Outside W is (out, in) as in PyTorch.
+ */
 #include "descent/layer.h"
 
 typedef struct dense_options {

@@ -1,6 +1,6 @@
-/* Softmax over the last dimension, y_i = exp(x_i) / sum_j exp(x_j). Backward is the product with the
- * whole Jacobian diag(y) - y y^T, in O(width): dx_i = y_i (dy_i - sum_j y_j dy_j), the sum in double.
- * For training towards classes use loss cross_entropy on the logits instead. */
+/* Softmax over the last dimension, y_i = exp(x_i) / sum_j exp(x_j). Backward is the product with
+ * the whole Jacobian diag(y) - y y^T, in O(width): dx_i = y_i (dy_i - sum_j y_j dy_j), the sum in
+ * double. For training towards classes use loss cross_entropy on the logits instead. */
 #include "activation.h"
 
 /* A sample is `groups` rows of `width`. */

@@ -1,0 +1,43 @@
+/* The inside of a workspace: one rank's blocks for a number of rows. */
+#ifndef DS_RANK_H
+#define DS_RANK_H
+
+#include "graph.h"
+
+enum { DS_MAX_DEPTH = 34 };
+
+/* Which additions a parameter's gradient may make itself: [short panel or full][rows probed]. */
+typedef struct ds_fused {
+    bool yes[2][2];
+} ds_fused;
+
+struct ds_workspace {
+    ds_arena *arena; /* NULL while measuring */
+    size_t bytes;
+    ds_workspace_spec spec;
+    float **act; /* (n_layers + 1): x of the first layer, then y of each; in-place layers share */
+    size_t *stride; /* (n_layers + 1) */
+    float **kept;   /* (n_layers) */
+    float *grad[2]; /* gradients of activations, of two neighbouring layers at a time */
+    int depth;      /* scratch blocks: right-hand subtrees on their way */
+    float *scratch[DS_MAX_DEPTH];
+    size_t probed[2];    /* shard rows for which fused additions were probed */
+    ds_fused *fused;     /* (n_params) */
+    size_t panel_floats; /* size of a scratch block */
+};
+
+/* Rows of a parameter whose gradient is summed over all shards before the next. */
+size_t ds_panel_rows(const ds_param *param);
+/* The rows of a shard at layer l; the gradient block holding dy is grad[side]. */
+ds_rows ds_workspace_rows(const ds_workspace *self, size_t l, int side, int64_t step,
+                          const ds_shard *shard);
+/* Forward of layer l for these rows; nothing for a view. */
+ds_status ds_workspace_layer(const ds_workspace *self, size_t l, const float *params,
+                             const ds_rows *rows);
+/* dx of layer l has the block of dy. */
+static inline bool ds_layer_dx_in_place(const ds_layer *layer)
+{
+    return layer->ops->in_place || layer->ops->view;
+}
+
+#endif
