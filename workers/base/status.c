@@ -19,8 +19,8 @@ static void status_add_trace(const char *file, int line, const char *expr)
 static void status_one_line(char *text)
 {
     for (; *text != '\0'; text++)
-        if (*text == '\n' || *text == '\r')
-            *text = ' ';
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = ' '; /* no second line, no escape sequence from a file's content */
 }
 
 ds_status ds_fail(ds_status code, const char *file, int line, const char *fmt, ...)
