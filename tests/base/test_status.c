@@ -33,7 +33,7 @@ END_TEST
 
 static ds_status status_inner(int x)
 {
-    DS_CHECK(x > 0, DS_ERR_DATA, "x is %d,\nexpected\r>\x1b0", x);
+    DS_CHECK(x > 0, DS_ERR_DATA, "x is %d,\nexpected\r>\0330", x);
     return DS_OK;
 }
 
