@@ -19,15 +19,22 @@ static ds_status exact_choose(ds_sync *self)
              "sync.transport 'shared' needs all ranks on one host, they are on %d: use 'auto'",
              hosts);
     self->transport = self->ranks == 1 ? "none" : hosts > 1 || direct ? "direct" : "shared";
-    if (self->ranks == 1 || hosts > 1 || shared || direct)
-        return DS_OK;
+    return DS_OK;
+}
+
+/* `auto` on one host: shared memory where it fits and works, else messages. */
+static ds_status exact_try_shared(ds_sync *self)
+{
     ds_status st = ds_shared_fits(self->spec.world, ds_exact_shared_bytes(self));
-    if (st != DS_ERR_NOMEM)
-        return st;
-    self->transport = "direct";
+    if (st == DS_OK)
+        st = ds_exact_shared_create(self);
+    st = ds_agree(self->spec.world, st);
+    if (st == DS_OK)
+        return DS_OK;
     if (self->rank == 0)
         ds_log(DS_LOG_WARN, "%s; sending messages instead, which is slower", ds_last_error());
-    return DS_OK;
+    self->transport = "direct";
+    return ds_exact_direct_create(self);
 }
 
 static ds_status exact_prepare(ds_sync *self)
@@ -45,6 +52,9 @@ static ds_status exact_create(ds_sync *self)
     DS_TRY(exact_choose(self));
     if (strcmp(self->transport, "direct") == 0)
         return ds_exact_direct_create(self);
+    if (strcmp(self->transport, "shared") == 0 &&
+        strcmp(self->spec.config->sync.transport, "auto") == 0)
+        return exact_try_shared(self);
     return ds_exact_shared_create(self);
 }
 
@@ -71,7 +81,7 @@ static ds_status exact_load(ds_sync *self, const float *flat)
 {
     ds_exact *exact = self->state;
     size_t n = self->spec.layout->n_floats;
-    if (exact->shared == NULL) {
+    if (exact->shared == NULL || exact->words != NULL) {
         memcpy(self->params, flat, n * sizeof *flat);
         return DS_OK;
     }
