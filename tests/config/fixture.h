@@ -19,6 +19,32 @@
     "loss: mse\n"                                 \
     "train: {epochs: 1}\n"
 
+/* Every section, most keys. */
+#define FULL                                                                                     \
+    "name: full\n"                                                                               \
+    "seed: 42\n"                                                                                 \
+    "data:\n"                                                                                    \
+    "  train: {format: idx, images: train-images-idx3-ubyte.gz, labels: /abs/labels}\n"          \
+    "  test: &t {format: csv, path: ./sub/t.csv, target: [a, \"b, c\", 'yes'], header: true}\n"  \
+    "  validation: *t\n"                                                                         \
+    "  normalize: standard\n"                                                                    \
+    "model:\n"                                                                                   \
+    "  input: [1, 28, 28]\n"                                                                     \
+    "  layers:\n"                                                                                \
+    "    - flatten:\n"                                                                           \
+    "    - dense: {units: 1024, activation: relu, name: \"a: b # c \\n \\u00e9\"}\n"             \
+    "    - dense: {units: 10, init: {}, list: [], \"odd key:\": '', tilde: '~', dash: '-'}\n"    \
+    "loss: {name: cross_entropy}\n"                                                              \
+    "batch: {size: 100, shards: ranks, accumulate: 4}\n"                                         \
+    "optimizer: {name: adamw, lr: 3.0e-4, weight_decay: .1, betas: [0.8, 0.95], clip_norm: 1}\n" \
+    "lr: {schedule: cosine, warmup_steps: 100, min: 1e-5}\n"                                     \
+    "sync: {strategy: allreduce, transport: direct, bucket: 3 KiB}\n"                            \
+    "compute: {kernels: ref, isa: avx2, threads: 2, strict: true}\n"                             \
+    "train: {max_steps: 70, eval_every: 7, log_every: 1, on_nan: skip}\n"                        \
+    "eval: {batch: 13}\n"                                                                        \
+    "stop: {grad_norm: 1e-6, plateau: {patience: 5, min_delta: 0.1}, early: {patience: 2}}\n"    \
+    "checkpoint: {every_steps: 0, initial: true, keep: 0}\n"
+
 static inline ds_config *config_of(const char *text, size_t n_set, const char *const *set)
 {
     ds_config *c = NULL;

@@ -1,0 +1,81 @@
+/* What a resumed run may change: keys that shape the numbers against those that do not. */
+#include "fixture.h"
+
+static const struct {
+    const char *set, *differ; /* a change of FULL without stop.early, and what it is called */
+} changes[] = {
+    {"optimizer.lr=1", "optimizer.lr"},
+    {"optimizer.lr=0.00030", ""},
+    {"optimizer=sgd", "optimizer.name, optimizer.clip_norm, optimizer.lr"},
+    {"batch={size: 64, shards: 8}", "batch.size, batch.shards, batch.accumulate"},
+    {"model.layers.1.dense.units=1024.0", ""},
+    {"model.layers.1.dense.units=1023", "model.layers.1.dense.units"},
+    {"model.layers=[]", "model.layers"},
+    {"seed=2", "seed"},
+    {"data.normalize=unit", "data.normalize"},
+    {"data.train.images=elsewhere", ""},
+    {"data.validation.target=z", "data.validation.target"},
+    {"data.test=", ""},
+    {"name=other", ""},
+    {"train.log_every=3", ""},
+    {"train.eval_every=3", ""},
+    {"eval.batch=3", ""},
+    {"checkpoint={every_steps: 3, keep: 1, initial: false}", ""},
+    {"sync.bucket=5", ""},
+    {"sync.transport=shared", ""},
+    {"sync.strategy=exact", "sync.strategy"},
+    {"compute.strict=false", ""},
+    {"train.max_steps=71", "train.max_steps"},
+    {"stop.early.patience=3", "train.eval_every, eval.batch, stop.early.patience"},
+};
+
+START_TEST(what_shapes_the_numbers_is_compared)
+{
+    char differ[512];
+    size_t n = 99, commas = 0;
+    const char *off[] = {"stop.early.patience=0"};
+    const char *on[] = {"stop.early.patience=0", changes[_i].set, "train.eval_every=8",
+                        "eval.batch=14"};
+    bool early = strncmp(changes[_i].set, "stop.early", 10) == 0;
+    ds_config *a = config_of(FULL, 1, off), *b = config_of(FULL, early ? 4 : 2, on);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    printf("# %s: '%s'\n", changes[_i].set, differ);
+    for (const char *p = differ; *p != '\0'; p++)
+        commas += *p == ',';
+    ck_assert_uint_eq(n, differ[0] == '\0' ? 0 : commas + 1);
+    if (strcmp(changes[_i].set, "optimizer=sgd") != 0)
+        ck_assert_str_eq(differ, changes[_i].differ);
+    else
+        ck_assert_int_eq(strncmp(differ, "optimizer.name, optimizer.lr", 28), 0);
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
+START_TEST(edited_keys_may_differ)
+{
+    char differ[512], tiny[8];
+    size_t n = 99;
+    const char *sets[] = {"seed=7", "batch={size: 32, shards: 4}", "train.max_steps=9"};
+    const char *some[] = {"seed=7", "batch={size: 32, shards: 4}"};
+    ds_config *a = config_of(FULL, 0, NULL), *b = config_of(FULL, 3, sets);
+    ck_assert_int_eq(ds_config_compare(a, b, 2, some, sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "train.max_steps");
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(ds_config_compare(a, b, 3, sets, sizeof differ, differ, &n), DS_OK);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof tiny, tiny, &n), DS_OK);
+    ck_assert_uint_eq(n, 5);
+    ck_assert_str_eq(tiny, "seed, b");
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *t = tcase_create("config compare");
+    tcase_add_loop_test(t, what_shapes_the_numbers_is_compared, 0, LENGTH(changes));
+    tcase_add_test(t, edited_keys_may_differ);
+    return run_suite(t);
+}
