@@ -58,7 +58,7 @@ def functions(text):
         start = n
         while start > 0 and lines[start - 1].strip() and not lines[start - 1].startswith(("#", "}")):
             start -= 1
-        head = " ".join(lines[start:n])
+        head = " ".join(lines[start:n]).rsplit(";", 1)[-1]
         if "(" not in head or re.match(r"\s*(typedef|struct|enum|union)\b[^(]*$", head):
             continue
         end = next((i for i in range(n, len(lines)) if lines[i].startswith("}")), len(lines) - 1)

@@ -100,7 +100,7 @@ def static_names():
         if name.startswith("tests/"):
             continue
         stem = path.stem.removeprefix("cmd_").removeprefix("ds_")
-        roots = {stem, stem.split("_")[0], path.stem}
+        roots = {stem, path.stem, *stem.split("_")}
         for n, line in enumerate(source.strip(path.read_text()).splitlines(), 1):
             found = re.match(r"static (?:inline )?(?!const\b.*=)[\w \*]+?[\* ](\w+)\(", line)
             if not found or re.fullmatch(r"ds_\w+_destroy", found[1]):  # ds_auto wants that name
