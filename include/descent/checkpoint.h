@@ -90,6 +90,30 @@ DS_API ds_tensor_info ds_checkpoint_tensor(const ds_checkpoint *self, size_t i);
 DS_API size_t ds_checkpoint_find(const ds_checkpoint *self, const char *path);
 /* Local. The whole tensor into `out` (room for it). */
 DS_API ds_status ds_checkpoint_read(const ds_checkpoint *self, size_t i, void *out) DS_NODISCARD;
+/* Local. Elements [begin, begin + n) of tensor i. */
+DS_API ds_status ds_checkpoint_read_part(const ds_checkpoint *self, size_t i, size_t begin,
+                                         size_t n, void *out) DS_NODISCARD;
+DS_API size_t ds_dtype_bytes(ds_dtype type);
+DS_API const char *ds_dtype_name(ds_dtype type); /* "float32" */
+
+/* What a tensor holds; the numbers are over its finite elements, in double. */
+typedef struct ds_tensor_stats {
+    size_t n, non_finite;
+    double norm, min, max, mean;
+} ds_tensor_stats;
+DS_API ds_status ds_checkpoint_stats(const ds_checkpoint *self, size_t i,
+                                     ds_tensor_stats *out) DS_NODISCARD;
+/* How tensor i of a differs from tensor j of b, of the same type and shape: elements whose bits
+ * differ, the largest distance (NaN where a difference is none) and that in units of the last
+ * place (representable numbers between; for integers the distance itself). */
+typedef struct ds_tensor_diff {
+    size_t n, differ, first;
+    double max_abs;
+    uint64_t max_ulp;
+} ds_tensor_diff;
+DS_API ds_status ds_checkpoint_compare(const ds_checkpoint *a, size_t i, const ds_checkpoint *b,
+                                       size_t j, ds_tensor_diff *out) DS_NODISCARD;
+
 /* Local. Attribute of /run, or NULL. Valid while open. */
 DS_API const ds_attr *ds_checkpoint_attr(const ds_checkpoint *self, const char *name);
 DS_API size_t ds_checkpoint_n_attrs(const ds_checkpoint *self);

@@ -43,8 +43,6 @@ typedef struct ds_table {
     uint64_t *block;
 } ds_table;
 
-size_t ds_dtype_bytes(ds_dtype type);
-const char *ds_dtype_name(ds_dtype type);
 /* Local. Bytes of block b of the body, and where it begins in the file. */
 uint64_t ds_block_begin(uint64_t b);
 uint64_t ds_block_bytes(const ds_head *head, uint64_t b);

@@ -142,6 +142,17 @@ ds_status ds_checkpoint_read(const ds_checkpoint *self, size_t i, void *out)
     return ds_file_read(self->fd, self->path, out, (size_t)r->bytes, r->offset);
 }
 
+ds_status ds_checkpoint_read_part(const ds_checkpoint *self, size_t i, size_t begin, size_t n,
+                                  void *out)
+{
+    DS_ASSERT(i < ds_checkpoint_n(self));
+    const ds_record *r = &self->table->record[i];
+    size_t each = ds_dtype_bytes(r->type);
+    DS_ASSERT(begin <= r->bytes / each && n <= r->bytes / each - begin);
+    DS_CHECK(self->scan.good[i], DS_ERR_CHECKPOINT, "%s: %s is damaged", self->path, r->path);
+    return ds_file_read(self->fd, self->path, out, n * each, r->offset + begin * each);
+}
+
 const ds_attr *ds_checkpoint_attr(const ds_checkpoint *self, const char *name)
 {
     for (size_t i = 0; i < self->n_attrs; i++)

@@ -1,0 +1,79 @@
+/* descent verify: a verdict a file, without libhdf5. */
+#include <stdio.h>
+#include <string.h>
+
+#include "descent/checkpoint.h"
+
+#include "command.h"
+
+typedef struct verify_count {
+    bool each;
+    size_t n, bad;
+} verify_count;
+
+static void verify_tensor(void *context, const char *path, const ds_shape *shape, bool good)
+{
+    verify_count *count = context;
+    char text[DS_SHAPE_TEXT];
+    count->n++;
+    count->bad += !good;
+    if (count->each)
+        printf("  %-7s %s %s\n", good ? "good" : "damaged", path, ds_shape_text(shape, text));
+}
+
+static ds_status verify_one(const char *argument, bool each)
+{
+    char path[4096];
+    verify_count count = {.each = each};
+    ds_status st = ds_checkpoint_resolve(argument, sizeof path, path);
+    if (st == DS_OK)
+        st = ds_checkpoint_verify(path, verify_tensor, &count);
+    if (st == DS_OK)
+        printf("%s: good, %zu tensors\n", path, count.n);
+    else
+        printf("%s\n", ds_last_error());
+    return st;
+}
+
+static ds_status verify_run(ds_world *world, int argc, char **argv)
+{
+    (void)world;
+    bool each = false;
+    size_t n = 0, n_bad = 0;
+    char first[1024] = "";
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
+            each = true;
+        else
+            DS_CHECK(argv[i][0] != '-', DS_ERR_USAGE,
+                     "verify: unknown option %s; usage: descent verify [-v] CKPT...", argv[i]);
+    }
+    ds_status worst = DS_OK;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-')
+            continue;
+        n++;
+        ds_status st = verify_one(argv[i], each);
+        if (st == DS_OK)
+            continue;
+        if (n_bad++ == 0) {
+            worst = st;
+            snprintf(first, sizeof first, "%s", ds_last_error());
+        }
+    }
+    DS_CHECK(n > 0, DS_ERR_USAGE,
+             "verify: no checkpoint given; usage: descent verify [-v] CKPT...");
+    DS_CHECK(n_bad == 0 || n == 1, worst, "%zu of %zu checkpoints are not good; the first: %s",
+             n_bad, n, first);
+    return n_bad == 0 ? DS_OK : DS_FAIL(worst, "%s", first);
+}
+
+const ds_command ds_command_verify = {
+    .name = "verify",
+    .usage = "verify [-v] CKPT...",
+    .help = "Check checkpoints byte for byte: length, header, table, every block and tensor.\n"
+            "CKPT is a file or a run's directory (its latest checkpoint).\n"
+            "  -v    a line for each tensor\n"
+            "Exit code 0 when all are good, 4 when one is not.\n",
+    .run = verify_run,
+};
