@@ -1,0 +1,200 @@
+/* Evaluation and prediction: data are cut into blocks of eval.batch samples, block i is computed by rank i mod ranks. Sums are
+ * kept by block in double and added in block order, counts are integers: the ranks cannot change a bit. */
+#include <math.h>
+#include <string.h>
+
+#include "trainer_parts.h"
+
+typedef struct evaluation {
+    ds_trainer *trainer;
+    const ds_dataset *data;
+    const ds_normalizer *normalizer;
+    size_t rows, n_blocks, outputs;
+    size_t columns; /* of block_sum: the loss; then |error| and error^2 by target */
+} evaluation;
+
+size_t evaluate_columns(const ds_trainer *self)
+{
+    bool classes = self->config->loss->target == DS_TARGET_CLASS;
+    return classes ? 1 : 1 + 2 * ds_shape_elements(ds_model_output(self->model));
+}
+
+static evaluation evaluate_plan(ds_trainer *self, const ds_dataset *data, const ds_normalizer *normalizer)
+{
+    evaluation e = {.trainer = self, .data = data, .normalizer = normalizer};
+    e.rows = (size_t)self->config->eval_batch;
+    e.n_blocks = (data->n + e.rows - 1) / e.rows;
+    e.outputs = ds_shape_elements(ds_model_output(self->model));
+    e.columns = evaluate_columns(self);
+    return e;
+}
+
+static bool evaluate_mine(const evaluation *e, size_t block)
+{
+    return block % (size_t)ds_world_size(e->trainer->world) == (size_t)ds_world_rank(e->trainer->world);
+}
+
+/* Outputs of one block; with targets also its summed loss. Returns its samples in *n. */
+static ds_status evaluate_block(const evaluation *e, size_t block, bool targets, size_t *n, double *loss)
+{
+    ds_trainer *t = e->trainer;
+    size_t from = block * e->rows, stride;
+    *n = e->data->n - from < e->rows ? e->data->n - from : e->rows;
+    for (size_t i = 0; i < *n; i++)
+        t->index[i] = from + i;
+    float *x = ds_workspace_input(t->evaluating, &stride);
+    bool classes = e->data->kind == DS_TARGET_CLASS;
+    ds_dataset_fetch(e->data, e->normalizer, *n, t->index, x, stride, targets && classes ? t->label : NULL,
+                     targets && !classes ? t->value : NULL);
+    ds_targets target = {.label = classes ? t->label : NULL, .value = classes ? NULL : t->value, .width = e->outputs};
+    return ds_model_forward(t->evaluating, t->sync != NULL ? ds_sync_params(t->sync) : t->own_params, *n,
+                            targets ? &target : NULL, targets ? loss : NULL);
+}
+
+static size_t evaluate_argmax(const float *z, size_t n)
+{
+    size_t best = 0;
+    for (size_t j = 1; j < n; j++)
+        if (z[j] > z[best])
+            best = j;
+    return best;
+}
+
+static void evaluate_count(const evaluation *e, size_t n, double *sums)
+{
+    ds_trainer *t = e->trainer;
+    size_t stride;
+    const float *z = ds_workspace_output(t->evaluating, &stride);
+    for (size_t i = 0; i < n; i++, z += stride) {
+        if (e->data->kind == DS_TARGET_CLASS) {
+            t->confusion[(size_t)t->label[i] * e->outputs + evaluate_argmax(z, e->outputs)]++;
+            continue;
+        }
+        for (size_t j = 0; j < e->outputs; j++) {
+            double error = (double)z[j] - (double)t->value[i * e->outputs + j];
+            sums[1 + 2 * j] += fabs(error);
+            sums[2 + 2 * j] += error * error;
+        }
+    }
+}
+
+static ds_status evaluate_mine_all(const evaluation *e)
+{
+    for (size_t b = 0; b < e->n_blocks; b++) {
+        if (!evaluate_mine(e, b))
+            continue;
+        size_t n;
+        double *sums = e->trainer->block_sum + b * e->columns;
+        DS_TRY(evaluate_block(e, b, true, &n, &sums[0]));
+        evaluate_count(e, n, sums);
+    }
+    return DS_OK;
+}
+
+/* 1 - sum of squared errors / sum of squared deviations, averaged over the targets; a constant target counts as
+ * 1 when met exactly, else 0 (scikit-learn's rule). */
+static double evaluate_r2(const evaluation *e, const double *total)
+{
+    double sum = 0;
+    for (size_t j = 0; j < e->outputs; j++) {
+        double mean = 0, spread = 0;
+        for (size_t i = 0; i < e->data->n; i++)
+            mean += (double)e->data->target[i * e->outputs + j] / (double)e->data->n;
+        for (size_t i = 0; i < e->data->n; i++) {
+            double d = (double)e->data->target[i * e->outputs + j] - mean;
+            spread += d * d;
+        }
+        double squares = total[2 + 2 * j];
+        sum += spread > 0 ? 1 - squares / spread : squares == 0 ? 1 : 0;
+    }
+    return sum / (double)e->outputs;
+}
+
+static void evaluate_scores(const evaluation *e, const double *total, ds_scores *out)
+{
+    ds_trainer *t = e->trainer;
+    double n = (double)e->data->n;
+    *out = (ds_scores){.samples = e->data->n, .loss = total[0] / n, .classes = e->data->kind == DS_TARGET_CLASS};
+    if (out->classes) {
+        int64_t right = 0;
+        for (size_t c = 0; c < e->outputs; c++)
+            right += t->confusion[c * e->outputs + c];
+        out->accuracy = (double)right / n;
+        out->n_classes = e->outputs;
+        out->confusion = t->confusion;
+        return;
+    }
+    double absolute = 0;
+    for (size_t j = 0; j < e->outputs; j++)
+        absolute += total[1 + 2 * j];
+    out->mae = absolute / (n * (double)e->outputs);
+    out->r2 = evaluate_r2(e, total);
+}
+
+static ds_status evaluate_data(ds_trainer *self, const ds_dataset *data, ds_scores *out)
+{
+    evaluation e = evaluate_plan(self, data, &self->splits->normalizer);
+    size_t n_sums = e.n_blocks * e.columns;
+    memset(self->block_sum, 0, n_sums * sizeof *self->block_sum);
+    if (self->confusion != NULL)
+        memset(self->confusion, 0, e.outputs * e.outputs * sizeof *self->confusion);
+    DS_TRY(ds_agree(self->world, evaluate_mine_all(&e)));
+    DS_TRY(ds_world_sum(self->world, self->block_sum, n_sums));
+    if (self->confusion != NULL)
+        DS_TRY(ds_world_sum_int(self->world, self->confusion, e.outputs * e.outputs));
+    for (size_t b = 1; b < e.n_blocks; b++)
+        for (size_t c = 0; c < e.columns; c++)
+            self->block_sum[c] += self->block_sum[b * e.columns + c];
+    evaluate_scores(&e, self->block_sum, out);
+    return DS_OK;
+}
+
+const ds_dataset *evaluate_split(const ds_trainer *self, const char *split)
+{
+    if (self->splits == NULL)
+        return NULL;
+    return strcmp(split, "train") == 0        ? self->splits->train
+           : strcmp(split, "validation") == 0 ? self->splits->validation
+           : strcmp(split, "test") == 0       ? self->splits->test
+                                              : NULL;
+}
+
+ds_status ds_trainer_evaluate(ds_trainer *self, const char *split, ds_scores *out)
+{
+    const ds_dataset *data = evaluate_split(self, split);
+    DS_CHECK(data != NULL, DS_ERR_USAGE, "no %s data: the config has none under data.%s", split, split);
+    return evaluate_data(self, data, out);
+}
+
+static ds_status evaluate_outputs(const evaluation *e, float *out)
+{
+    for (size_t b = 0; b < e->n_blocks; b++) {
+        if (!evaluate_mine(e, b))
+            continue;
+        size_t n, stride;
+        DS_TRY(evaluate_block(e, b, false, &n, NULL));
+        const float *z = ds_workspace_output(e->trainer->evaluating, &stride);
+        for (size_t i = 0; i < n; i++)
+            memcpy(out + (b * e->rows + i) * e->outputs, z + i * stride, e->outputs * sizeof *out);
+    }
+    return DS_OK;
+}
+
+ds_status ds_trainer_predict_data(ds_trainer *self, const ds_dataset *data, float *out)
+{
+    const ds_normalizer none = {.scale = 1};
+    evaluation e = evaluate_plan(self, data, self->splits != NULL ? &self->splits->normalizer : &none);
+    DS_TRY(ds_agree(self->world, evaluate_outputs(&e, out)));
+    for (size_t b = 0; b < e.n_blocks; b++) {
+        size_t from = b * e.rows, n = data->n - from < e.rows ? data->n - from : e.rows;
+        int owner = (int)(b % (size_t)ds_world_size(self->world));
+        DS_TRY(ds_world_broadcast(self->world, out + from * e.outputs, n * e.outputs * sizeof *out, owner));
+    }
+    return DS_OK;
+}
+
+ds_status ds_trainer_predict(ds_trainer *self, size_t n, const float *x, float *out)
+{
+    ds_dataset data = {.n = n, .input = *ds_model_input(self->model), .values = x, .kind = DS_TARGET_REAL};
+    return ds_trainer_predict_data(self, &data, out);
+}

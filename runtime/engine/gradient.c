@@ -1,0 +1,117 @@
+/* One rank's share of a step: its nodes of the shard tree, in passes of at most plan->pass_shards shards. Nodes that fit
+ * share a pass; a larger node is the sum of its halves, the right one in scratch, so memory stays within log2(V) + 1
+ * gradient blocks however much is accumulated. */
+#include <string.h>
+
+#include "trainer_parts.h"
+
+enum { MAX_PARTIALS = 64 };
+
+static size_t gradient_begin(const ds_trainer *self, const batch_source *batch, int shard)
+{
+    return (size_t)ds_shard_begin(shard, (long)batch->n, self->plan->shards);
+}
+
+static bool gradient_empty(const ds_trainer *self, const batch_source *batch, int lo, int hi)
+{
+    return gradient_begin(self, batch, lo) == gradient_begin(self, batch, hi);
+}
+
+/* Rows [from, from + n) of a batch from memory. */
+static void gradient_copy(ds_trainer *self, const batch_source *batch, size_t from, size_t n)
+{
+    size_t stride, cols = ds_shape_elements(ds_model_input(self->model));
+    float *x = ds_workspace_input(self->training, &stride);
+    for (size_t i = 0; i < n; i++)
+        memcpy(x + i * stride, batch->x + (from + i) * cols, cols * sizeof *x);
+    if (batch->label != NULL)
+        memcpy(self->label, batch->label + from, n * sizeof *self->label);
+    size_t width = ds_shape_elements(ds_model_output(self->model));
+    if (batch->value != NULL)
+        memcpy(self->value, batch->value + from * width, n * width * sizeof *self->value);
+}
+
+static void gradient_read(ds_trainer *self, const batch_source *batch, size_t from, size_t n)
+{
+    size_t stride;
+    float *x = ds_workspace_input(self->training, &stride);
+    for (size_t i = 0; i < n; i++)
+        self->index[i] = ds_order_at(&batch->order, batch->position + from + i);
+    const ds_dataset *data = self->splits->train;
+    ds_dataset_fetch(data, &self->splits->normalizer, n, self->index, x, stride,
+                     data->kind == DS_TARGET_CLASS ? self->label : NULL,
+                     data->kind == DS_TARGET_REAL ? self->value : NULL);
+}
+
+void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)
+{
+    size_t from = gradient_begin(self, batch, lo), n = gradient_begin(self, batch, hi) - from;
+    if (batch->x != NULL)
+        gradient_copy(self, batch, from, n);
+    else
+        gradient_read(self, batch, from, n);
+    bool classes = self->config->loss->target == DS_TARGET_CLASS;
+    size_t width = ds_shape_elements(ds_model_output(self->model));
+    for (int k = lo; k < hi; k++) {
+        size_t begin = gradient_begin(self, batch, k), row = begin - from;
+        self->shard[k] = (ds_shard){
+            .first_row = row, .rows = gradient_begin(self, batch, k + 1) - begin, .position = begin};
+        if (classes)
+            self->shard[k].targets.label = self->label + row;
+        else
+            self->shard[k].targets = (ds_targets){.value = self->value + row * width, .width = width};
+    }
+}
+
+static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, size_t n, const ds_partial *partial)
+{
+    int lo = partial[0].lo, hi = partial[n - 1].hi;
+    gradient_fetch(self, batch, lo, hi);
+    ds_pass pass = {.step = self->step, .lo = lo, .hi = hi, .shard = self->shard + lo, .n_partials = n, .partial = partial};
+    DS_TRY(ds_model_gradient(self->training, ds_sync_params(self->sync), &pass));
+    for (int k = lo; k < hi; k++)
+        self->loss[k] = self->shard[k].loss;
+    self->bad[lo] = !pass.finite;
+    return DS_OK;
+}
+
+static ds_status gradient_node(ds_trainer *self, const batch_source *batch, ds_partial node, int depth)
+{
+    if (node.hi - node.lo <= self->plan->pass_shards)
+        return gradient_pass(self, batch, 1, &node);
+    int mid = ds_tree_split(node.lo, node.hi);
+    ds_partial left = {node.lo, mid, node.grad}, right = {mid, node.hi, node.grad};
+    if (gradient_empty(self, batch, mid, node.hi))
+        return gradient_node(self, batch, left, depth);
+    if (gradient_empty(self, batch, node.lo, mid))
+        return gradient_node(self, batch, right, depth);
+    right.grad = self->scratch[depth];
+    DS_TRY(gradient_node(self, batch, left, depth));
+    DS_TRY(gradient_node(self, batch, right, depth + 1));
+    self->kernels->add(ds_model_layout(self->model)->n_floats, node.grad, right.grad);
+    return DS_OK;
+}
+
+ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch)
+{
+    const ds_plan *plan = self->plan;
+    int rank = ds_world_rank(self->world);
+    memset(self->loss, 0, (size_t)plan->shards * sizeof *self->loss);
+    memset(self->bad, 0, (size_t)plan->shards * sizeof *self->bad);
+    ds_partial partial[MAX_PARTIALS];
+    size_t n = 0, first = plan->node_begin[rank], end = plan->node_begin[rank + 1];
+    for (size_t j = first; j < end; j++) {
+        const ds_node *node = &plan->node[j];
+        ds_partial next = {node->lo, node->hi, ds_sync_partial(self->sync, j - first)};
+        bool large = node->hi - node->lo > plan->pass_shards;
+        if (n > 0 && (large || n == MAX_PARTIALS || node->hi - partial[0].lo > plan->pass_shards)) {
+            DS_TRY(gradient_pass(self, batch, n, partial));
+            n = 0;
+        }
+        if (large)
+            DS_TRY(gradient_node(self, batch, next, 0));
+        else
+            partial[n++] = next;
+    }
+    return n > 0 ? gradient_pass(self, batch, n, partial) : DS_OK;
+}

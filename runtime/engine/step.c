@@ -1,0 +1,80 @@
+/* THE step: gradients of this rank's shards, their sum and the update, and what to do when numbers are not finite. */
+#include <math.h>
+
+#include "trainer_parts.h"
+
+static double step_rate(const ds_trainer *self)
+{
+    const ds_config *c = self->config;
+    ds_lr_common common = {.base = c->lr, .warmup_steps = c->warmup_steps, .total_steps = self->plan->total_steps};
+    return ds_lr_rate(c->schedule, c->schedule_options, &common, self->step);
+}
+
+static ds_status step_not_finite(ds_trainer *self, const batch_source *batch, const ds_outcome *outcome)
+{
+    char why[1024];
+    DS_TRY(diagnose_step(self, batch, outcome->bad_shard, sizeof why, why));
+    if (self->config->train.skip_nan) {
+        ds_log(DS_LOG_WARN, "skipped %s", why);
+        return DS_OK;
+    }
+    return DS_FAIL(DS_ERR_DIVERGED,
+                   "not finite at %s; lower optimizer.lr, clip gradients (optimizer.clip_norm) or set train.on_nan: skip",
+                   why);
+}
+
+ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish, ds_outcome *outcome)
+{
+    DS_TRY(gradient_of_batch(self, batch));
+    ds_step step = {.t = self->step,
+                    .samples = batch->n,
+                    .lr = step_rate(self),
+                    .loss = self->loss,
+                    .bad = self->bad,
+                    .word = wish->word,
+                    .want_norm = wish->norm};
+    DS_TRY(ds_sync_step(self->sync, &step, outcome));
+    if (!outcome->finite)
+        DS_TRY(step_not_finite(self, batch, outcome));
+    self->step++;
+    if (outcome->finite)
+        history_add(&self->history, self->step, outcome->loss);
+    stopping_after_step(&self->stopping, &self->config->stop, outcome);
+    return DS_OK;
+}
+
+ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome)
+{
+    DS_CHECK(self->splits != NULL && self->splits->train != NULL, DS_ERR_USAGE,
+             "no training data: give data.train in the config or samples from memory");
+    batch_source batch = {0};
+    batch.n = ds_plan_batch(self->plan, self->step, &batch.position);
+    uint64_t epoch = (uint64_t)self->step / self->plan->steps_per_epoch;
+    batch.order = ds_order_for(self->config->seed, epoch, self->splits->train->n);
+    return step_batch(self, &batch, wish, outcome);
+}
+
+ds_status ds_trainer_step(ds_trainer *self, ds_outcome *outcome)
+{
+    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: it cannot train");
+    step_wish wish = {.word = 0, .norm = true};
+    return step_next(self, &wish, outcome);
+}
+
+ds_status ds_trainer_step_on(ds_trainer *self, size_t n, const float *x, const int32_t *label, const float *value,
+                             ds_outcome *outcome)
+{
+    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: it cannot train");
+    DS_CHECK(n > 0 && n <= self->plan->batch, DS_ERR_USAGE, "a batch of %zu samples; the plan takes 1 to %zu", n,
+             self->plan->batch);
+    bool classes = self->config->loss->target == DS_TARGET_CLASS;
+    DS_CHECK(x != NULL && (classes ? label != NULL : value != NULL), DS_ERR_USAGE, "loss %s needs samples and %s",
+             self->config->loss->name, classes ? "labels" : "values");
+    size_t n_classes = ds_shape_elements(ds_model_output(self->model));
+    for (size_t i = 0; classes && i < n; i++)
+        DS_CHECK(label[i] >= 0 && (size_t)label[i] < n_classes, DS_ERR_DATA,
+                 "label %d of sample %zu is out of range; expected 0 to %zu", label[i], i, n_classes - 1);
+    batch_source batch = {.n = n, .x = x, .label = classes ? label : NULL, .value = classes ? NULL : value};
+    step_wish wish = {.word = 0, .norm = true};
+    return step_batch(self, &batch, &wish, outcome);
+}

@@ -1,0 +1,108 @@
+/* The inside of a trainer, shared by the files of this folder. */
+#ifndef DS_TRAINER_PARTS_H
+#define DS_TRAINER_PARTS_H
+
+#include "descent/checkpoint.h"
+#include "descent/log.h"
+#include "descent/trainer.h"
+
+enum { DS_MAX_DEPTH = 32, DS_HISTORY = 4096 };
+
+/* Losses of past steps: every `stride`-th step; when full, every second one goes and the stride doubles. */
+typedef struct history {
+    size_t n;
+    int64_t stride;
+    int64_t *step; /* (DS_HISTORY) */
+    double *loss;
+} history;
+
+/* Counters of the stopping rules; all of it lives in the checkpoint. */
+typedef struct stopping {
+    double plateau_best, early_best;
+    double early_reference; /* the loss that the next must undercut by min_delta */
+    int64_t plateau_wait, early_wait;
+    int64_t best_step; /* of the best validation loss; -1: none yet */
+    char reason[32];   /* set once a rule has ended the run */
+} stopping;
+
+struct ds_trainer {
+    ds_arena *arena;
+    ds_world *world;
+    ds_config *config;
+    const ds_kernels *kernels;
+    ds_numerics numerics;
+    ds_model *model;
+    ds_splits *splits;
+    ds_plan *plan;
+    ds_sync *sync;       /* NULL with inference: then `own_params` */
+    float *own_params;
+    ds_workspace *training, *evaluating;
+    bool inference;
+    /* the batch */
+    uint64_t *index;     /* (rows of a pass or an evaluation block) */
+    int32_t *label;
+    float *value;
+    ds_shard *shard;     /* (V) */
+    double *loss;        /* (V) */
+    bool *bad;           /* (V) */
+    float *scratch[DS_MAX_DEPTH]; /* right-hand sums of nodes larger than a pass */
+    float *staging;      /* flat block for reading and writing optimizer slots */
+    /* scores */
+    double *block_sum;
+    int64_t *confusion;
+    /* the run */
+    int64_t step;
+    stopping stopping;
+    history history;
+    char *lineage;       /* JSON list of resumptions */
+};
+
+/* The samples of one update: from the run's data, or from memory. */
+typedef struct batch_source {
+    size_t n, position;  /* samples; epoch position of the first */
+    ds_order order;
+    const float *x;      /* (n, elements), or NULL: the training split */
+    const int32_t *label;
+    const float *value;
+} batch_source;
+
+/* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and verdicts. */
+ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch) DS_NODISCARD;
+/* gradient.c. Local. Fill the workspace with shard k alone, for a replay. */
+void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi);
+/* evaluate.c. Local. Sums kept by evaluation block; the data of a split, or NULL. */
+size_t evaluate_columns(const ds_trainer *self);
+const ds_dataset *evaluate_split(const ds_trainer *self, const char *split);
+/* diagnose.c. Collective. Why was the step not finite? One line into text, the same on all ranks. */
+ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_shard, size_t room, char *text) DS_NODISCARD;
+
+/* What a caller wants of a step besides the update. */
+typedef struct step_wish {
+    int word;  /* rank 0's word to all */
+    bool norm; /* the gradient norm is needed whatever the config says */
+} step_wish;
+/* step.c. Collective. The next batch of the run; any batch. */
+ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome) DS_NODISCARD;
+ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish, ds_outcome *outcome) DS_NODISCARD;
+
+/* snapshot.c. Collective. */
+ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *path) DS_NODISCARD;
+/* restore.c. Local, alike on all ranks. Parameters of a file; state of a run. */
+ds_status restore_params(ds_trainer *self, const ds_checkpoint *file, float *flat) DS_NODISCARD;
+ds_status restore_run(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
+/* restore.c. Local. Normalisation and class names of a file, in the trainer's arena. */
+ds_status restore_data(ds_trainer *self, const ds_checkpoint *file, ds_kept_data *out) DS_NODISCARD;
+/* restore.c. Local. Does this config go on from that file? CHECKPOINT naming the keys. */
+ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_trainer_spec *spec) DS_NODISCARD;
+
+/* stopping.c. Local, alike on all ranks. */
+void stopping_reset(stopping *self);
+/* After a step; after an evaluation of the validation split (true when it is the best so far). */
+void stopping_after_step(stopping *self, const ds_stop_config *rules, const ds_outcome *outcome);
+bool stopping_after_eval(stopping *self, const ds_stop_config *rules, int64_t step, double loss);
+
+/* history.c. Local. */
+ds_status history_create(ds_arena *arena, history *self) DS_NODISCARD;
+void history_add(history *self, int64_t step, double loss);
+
+#endif

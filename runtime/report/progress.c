@@ -1,0 +1,101 @@
+/* The progress of a run for a person. On a terminal one line is drawn over and over; elsewhere plain lines, few of them.
+ * Under mpirun a rank's own stdout is always a pseudo-terminal, so mpirun's stdout is asked instead. */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "descent/clock.h"
+#include "report_parts.h"
+
+static int progress_width(void)
+{
+    char path[64] = "/proc/self/fd/1";
+    if (getenv("OMPI_COMM_WORLD_RANK") != NULL)
+        snprintf(path, sizeof path, "/proc/%d/fd/1", (int)getppid());
+    int fd = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    struct winsize size = {0};
+    int width = isatty(fd) ? 80 : 0;
+    if (width > 0 && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        width = size.ws_col;
+    close(fd);
+    return width;
+}
+
+void progress_open(progress *self, bool quiet, int64_t total)
+{
+    *self = (progress){.out = quiet ? NULL : stdout, .total = total, .first_step = -1};
+    if (!quiet)
+        self->width = progress_width();
+    self->start_ns = ds_clock_ns();
+}
+
+static void progress_wipe(progress *self)
+{
+    if (self->open_line)
+        fprintf(self->out, "\r\033[K");
+    self->open_line = false;
+}
+
+void progress_say(progress *self, const char *fmt, ...)
+{
+    if (self->out == NULL)
+        return;
+    progress_wipe(self);
+    va_list ap;
+    va_start(ap, fmt);
+    vfprintf(self->out, fmt, ap);
+    va_end(ap);
+    fputc('\n', self->out);
+    fflush(self->out);
+}
+
+static void progress_eta(const progress *self, int64_t step, int64_t now, size_t room, char *text)
+{
+    text[0] = '\0';
+    if (self->total == INT64_MAX || step <= self->first_step)
+        return;
+    double each = (double)(now - self->start_ns) * 1e-9 / (double)(step - self->first_step);
+    long left = (long)(each * (double)(self->total - step) + 0.5);
+    if (left >= 3600)
+        snprintf(text, room, "  ETA %ld:%02ld:%02ld", left / 3600, left / 60 % 60, left % 60);
+    else
+        snprintf(text, room, "  ETA %ld:%02ld", left / 60, left % 60);
+}
+
+void progress_beat(progress *self, int64_t step, double loss, double rate)
+{
+    int64_t now = ds_clock_ns();
+    if (self->first_step < 0) {
+        self->first_step = step;
+        self->start_ns = now;
+    }
+    int64_t wait = self->width > 0 ? 100000000 : 2000000000;
+    if (self->out == NULL || now - self->last_ns < wait)
+        return;
+    self->last_ns = now;
+    char eta[64], line[256], of[32] = "";
+    progress_eta(self, step, now, sizeof eta, eta);
+    if (self->total != INT64_MAX)
+        snprintf(of, sizeof of, "/%lld", (long long)self->total);
+    snprintf(line, sizeof line, "step %lld%s  loss %.4f  %.0f samples/s%s", (long long)step, of, loss, rate, eta);
+    if (self->width == 0) {
+        fprintf(self->out, "%s\n", line);
+    } else {
+        fprintf(self->out, "\r%.*s\033[K", self->width - 1, line);
+        self->open_line = true;
+    }
+    fflush(self->out);
+}
+
+void progress_close(progress *self)
+{
+    if (self->out == NULL)
+        return;
+    progress_wipe(self);
+    fflush(self->out);
+}
