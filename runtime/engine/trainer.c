@@ -43,6 +43,13 @@ const ds_splits *ds_trainer_splits(const ds_trainer *self)
     return self->splits;
 }
 
+const char *const *ds_trainer_class_names(const ds_trainer *self, size_t *n)
+{
+    const ds_dataset *train = self->splits == NULL ? NULL : self->splits->train;
+    *n = train != NULL ? train->n_classes : self->kept.n_classes;
+    return train != NULL ? train->class_name : self->kept.class_name;
+}
+
 const float *ds_trainer_params(const ds_trainer *self)
 {
     return self->sync != NULL ? ds_sync_params(self->sync) : self->own_params;

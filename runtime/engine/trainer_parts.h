@@ -3,6 +3,7 @@
 #define DS_TRAINER_PARTS_H
 
 #include "descent/checkpoint.h"
+#include "descent/hash.h"
 #include "descent/log.h"
 #include "descent/trainer.h"
 
@@ -38,6 +39,7 @@ struct ds_trainer {
     float *own_params;
     ds_workspace *training, *evaluating;
     bool inference;
+    ds_kept_data kept;   /* normalisation and classes of the checkpoint it was opened from */
     /* the batch */
     uint64_t *index;     /* (rows of a pass or an evaluation block) */
     int32_t *label;
@@ -66,6 +68,8 @@ typedef struct batch_source {
     const float *value;
 } batch_source;
 
+/* memory.c. Local. USAGE when the plan needs more memory than this host has. */
+ds_status memory_check(const ds_trainer *self) DS_NODISCARD;
 /* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and verdicts. */
 ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch) DS_NODISCARD;
 /* gradient.c. Local. Fill the workspace with shard k alone, for a replay. */

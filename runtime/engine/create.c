@@ -1,0 +1,292 @@
+/* Putting a trainer together: config, kernels, numerics, model, data, plan, synchronisation, memory, first values. Local work,
+ * then agreement, phase by phase: all ranks go on or none. */
+#include <stdio.h>
+#include <string.h>
+
+#include "trainer_parts.h"
+
+static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec)
+{
+    DS_CHECK(spec->config != NULL, DS_ERR_USAGE, "no config text");
+    DS_TRY(ds_config_create(spec->config, spec->path == NULL ? "" : spec->path, spec->n_set, spec->set, &self->config));
+    const ds_compute_config *compute = &self->config->compute;
+    if (strcmp(compute->isa, "auto") != 0)
+        DS_TRY(ds_kernels_limit_isa(compute->isa));
+    self->kernels = ds_kernels_find(compute->kernels);
+    DS_CHECK(self->kernels != NULL, DS_ERR_USAGE, "compute.kernels: '%s' is not built in", compute->kernels);
+    ds_kernels_set_threads((int)compute->threads);
+    ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);
+    return ds_model_create(self->config->model, 0, &self->model);
+}
+
+/* Other numerics, other bits: no run may mix them. */
+static ds_status create_numerics(ds_trainer *self)
+{
+    int n = ds_world_size(self->world);
+    ds_numerics *all = NULL;
+    ds_status mine = ds_arena_take(self->arena, (size_t)n, sizeof *all, "the ranks' numerics", &all);
+    DS_TRY(ds_agree(self->world, mine));
+    DS_TRY(ds_world_gather_all(self->world, &self->numerics, sizeof self->numerics, all));
+    for (int r = 1; r < n; r++) {
+        char first[512], other[512];
+        if (memcmp(&all[0], &all[r], sizeof all[0]) == 0)
+            continue;
+        ds_numerics_text(&all[0], sizeof first, first);
+        ds_numerics_text(&all[r], sizeof other, other);
+        return DS_FAIL(DS_ERR_USAGE,
+                       "the hosts compute differently: rank 0 has %s; rank %d has %s; give all ranks the same libraries and "
+                       "cores (compute.isa, OPENBLAS_CORETYPE)",
+                       first, r, other);
+    }
+    return DS_OK;
+}
+
+static ds_status create_memory_data(const ds_trainer *self, const ds_memory_data *from, ds_dataset **out)
+{
+    if (from == NULL)
+        return DS_OK;
+    bool classes = self->config->loss->target == DS_TARGET_CLASS;
+    DS_CHECK(from->n > 0 && from->x != NULL && (classes ? from->label != NULL : from->value != NULL), DS_ERR_USAGE,
+             "data from memory: loss %s needs samples and %s", self->config->loss->name, classes ? "labels" : "values");
+    ds_auto(ds_arena) arena = NULL;
+    ds_dataset *data = NULL;
+    DS_TRY(ds_arena_create("data from memory", &arena));
+    DS_TRY(ds_arena_take(arena, 1, sizeof *data, "a dataset", &data));
+    *data = (ds_dataset){.n = from->n, .input = *ds_model_input(self->model), .values = from->x};
+    data->kind = classes ? DS_TARGET_CLASS : DS_TARGET_REAL;
+    data->label = from->label;
+    data->n_classes = from->n_classes;
+    data->target = from->value;
+    data->n_targets = from->n_targets;
+    for (size_t i = 0; classes && i < from->n; i++)
+        DS_CHECK(from->label[i] >= 0 && (size_t)from->label[i] < from->n_classes, DS_ERR_DATA,
+                 "label %d of sample %zu is out of range; expected 0 to %zu", from->label[i], i, from->n_classes - 1);
+    size_t elements = ds_shape_elements(&data->input);
+    data->identity = ds_hash_of(from->x, from->n * elements * sizeof *from->x);
+    data->arena = ds_steal(arena);
+    *out = data;
+    return DS_OK;
+}
+
+static ds_status create_empty_splits(const ds_kept_data *kept, ds_splits **out)
+{
+    ds_auto(ds_arena) arena = NULL;
+    ds_splits *splits = NULL;
+    DS_TRY(ds_arena_create("the splits", &arena));
+    DS_TRY(ds_arena_take(arena, 1, sizeof *splits, "the splits", &splits));
+    splits->normalizer = (ds_normalizer){.scale = 1};
+    if (kept != NULL && kept->normalizer != NULL)
+        splits->normalizer = *kept->normalizer;
+    splits->arena = ds_steal(arena);
+    *out = splits;
+    return DS_OK;
+}
+
+static ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec, const ds_kept_data *kept)
+{
+    bool memory = spec->train != NULL || spec->test != NULL;
+    if (!memory && (!spec->inference || spec->evaluate) && self->config->data.train != NULL)
+        return ds_splits_read(self->world, self->config, ds_model_input(self->model), kept, &self->splits);
+    ds_status mine = create_empty_splits(kept, &self->splits);
+    if (mine == DS_OK)
+        mine = create_memory_data(self, spec->train, &self->splits->train);
+    if (mine == DS_OK)
+        mine = create_memory_data(self, spec->test, &self->splits->test);
+    return ds_agree(self->world, mine);
+}
+
+/* Do the model's outputs fit the targets? */
+static ds_status create_fit(const ds_trainer *self, const ds_dataset *data)
+{
+    if (data == NULL)
+        return DS_OK;
+    size_t outputs = ds_shape_elements(ds_model_output(self->model));
+    const ds_value *model = self->config->model;
+    if (data->kind == DS_TARGET_REAL)
+        return data->n_targets == outputs
+                   ? DS_OK
+                   : ds_value_fail(model, "model: the last layer gives %zu outputs, the data has %zu target%s a sample", outputs,
+                                   data->n_targets, data->n_targets == 1 ? "" : "s");
+    bool named = data->class_name != NULL;
+    if (named ? data->n_classes != outputs : data->n_classes > outputs)
+        return ds_value_fail(model, "model: the last layer gives %zu outputs, the data has %zu classes: set its units to %zu",
+                             outputs, data->n_classes, data->n_classes);
+    return DS_OK;
+}
+
+static ds_status create_plan(ds_trainer *self)
+{
+    DS_TRY(create_fit(self, self->splits->train));
+    DS_TRY(create_fit(self, self->splits->test));
+    DS_TRY(create_fit(self, self->splits->validation));
+    if (self->inference)
+        return DS_OK;
+    size_t samples = self->splits->train != NULL ? self->splits->train->n : (size_t)self->config->batch.size;
+    DS_TRY(ds_plan_create(self->config, ds_model_layout(self->model), samples, ds_world_size(self->world), &self->plan));
+    return memory_check(self);
+}
+
+static int create_depth(int lo, int hi, int pass)
+{
+    if (hi - lo <= pass)
+        return 0;
+    int mid = ds_tree_split(lo, hi);
+    int left = create_depth(lo, mid, pass), right = 1 + create_depth(mid, hi, pass);
+    return left > right ? left : right;
+}
+
+static ds_status create_scratch(ds_trainer *self)
+{
+    const ds_plan *plan = self->plan;
+    size_t n_floats = ds_model_layout(self->model)->n_floats;
+    int rank = ds_world_rank(self->world), depth = 0;
+    for (size_t j = plan->node_begin[rank]; j < plan->node_begin[rank + 1]; j++) {
+        int d = create_depth(plan->node[j].lo, plan->node[j].hi, plan->pass_shards);
+        depth = d > depth ? d : depth;
+    }
+    DS_ASSERT(depth < DS_MAX_DEPTH);
+    for (int d = 0; d < depth; d++)
+        DS_TRY(ds_arena_take(self->arena, n_floats, sizeof(float), "gradient sums", &self->scratch[d]));
+    DS_TRY(ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->shard, "the shards", &self->shard));
+    DS_TRY(ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->loss, "the losses", &self->loss));
+    return ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->bad, "the verdicts", &self->bad);
+}
+
+static size_t create_eval_blocks(const ds_trainer *self)
+{
+    static const char *const name[] = {"train", "validation", "test"};
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        const ds_dataset *data = evaluate_split(self, name[i]);
+        most = data != NULL && data->n > most ? data->n : most;
+    }
+    size_t rows = (size_t)self->config->eval_batch;
+    return (most + rows - 1) / rows + 1;
+}
+
+static ds_status create_buffers(ds_trainer *self)
+{
+    size_t rows = (size_t)self->config->eval_batch, outputs = ds_shape_elements(ds_model_output(self->model));
+    if (self->plan != NULL) {
+        size_t pass = ds_plan_pass_rows(self->plan, ds_world_rank(self->world));
+        rows = pass > rows ? pass : rows;
+    }
+    DS_TRY(ds_arena_take(self->arena, rows, sizeof *self->index, "sample numbers", &self->index));
+    DS_TRY(ds_arena_take(self->arena, rows, sizeof *self->label, "labels", &self->label));
+    DS_TRY(ds_arena_take(self->arena, rows * outputs, sizeof *self->value, "targets", &self->value));
+    size_t sums = create_eval_blocks(self) * evaluate_columns(self);
+    DS_TRY(ds_arena_take(self->arena, sums, sizeof *self->block_sum, "evaluation sums", &self->block_sum));
+    if (self->config->loss->target == DS_TARGET_CLASS)
+        DS_TRY(ds_arena_take(self->arena, outputs * outputs, sizeof *self->confusion, "the confusion table",
+                             &self->confusion));
+    size_t n_floats = ds_model_layout(self->model)->n_floats;
+    DS_TRY(ds_arena_take(self->arena, n_floats, sizeof *self->staging, "staging", &self->staging));
+    if (self->inference)
+        return ds_arena_take(self->arena, n_floats, sizeof *self->own_params, "parameters", &self->own_params);
+    return create_scratch(self);
+}
+
+static ds_status create_workspaces(ds_trainer *self)
+{
+    ds_workspace_spec spec = {.model = self->model,
+                              .kernels = self->kernels,
+                              .loss = self->config->loss,
+                              .loss_options = self->config->loss_options,
+                              .rows = (size_t)self->config->eval_batch,
+                              .shards = 1,
+                              .training = false};
+    DS_TRY(ds_workspace_create(&spec, &self->evaluating));
+    if (self->inference)
+        return DS_OK;
+    spec.rows = ds_plan_pass_rows(self->plan, ds_world_rank(self->world));
+    spec.shards = self->plan->pass_shards;
+    spec.training = true;
+    return ds_workspace_create(&spec, &self->training);
+}
+
+static ds_status create_memory(ds_trainer *self)
+{
+    DS_TRY(create_buffers(self));
+    DS_TRY(history_create(self->arena, &self->history));
+    DS_TRY(ds_arena_text(self->arena, "[]", &self->lineage));
+    stopping_reset(&self->stopping);
+    return create_workspaces(self);
+}
+
+static ds_status create_values(ds_trainer *self, const ds_checkpoint *file)
+{
+    if (file == NULL) {
+        ds_model_init(self->model, self->config->seed, self->staging);
+        return DS_OK;
+    }
+    return restore_params(self, file, self->staging);
+}
+
+static ds_status create_start(ds_trainer *self, const ds_trainer_spec *spec, const ds_checkpoint *file)
+{
+    DS_TRY(ds_agree(self->world, create_values(self, file)));
+    if (self->inference) {
+        memcpy(self->own_params, self->staging, ds_model_layout(self->model)->n_floats * sizeof *self->own_params);
+        return DS_OK;
+    }
+    DS_TRY(ds_sync_load(self->sync, self->staging));
+    return spec->resume ? restore_run(self, file) : DS_OK;
+}
+
+static ds_status create_sync(ds_trainer *self)
+{
+    if (self->inference)
+        return DS_OK;
+    DS_TRY(ds_world_same(self->world, &self->plan->hash, sizeof self->plan->hash, "the plan"));
+    ds_sync_spec spec = {.world = self->world,
+                         .plan = self->plan,
+                         .layout = ds_model_layout(self->model),
+                         .config = self->config,
+                         .kernels = self->kernels};
+    return ds_sync_create(&spec, &self->sync);
+}
+
+static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
+{
+    ds_auto(ds_checkpoint) file = NULL;
+    ds_status mine = create_config(self, spec);
+    if (mine == DS_OK && spec->checkpoint != NULL)
+        mine = ds_checkpoint_open(spec->checkpoint, &file);
+    if (mine == DS_OK && file != NULL)
+        mine = restore_data(self, file, &self->kept);
+    DS_TRY(ds_agree(self->world, mine));
+    DS_TRY(create_numerics(self));
+    DS_TRY(create_data(self, spec, file != NULL ? &self->kept : NULL));
+    mine = create_plan(self);
+    if (mine == DS_OK && spec->resume)
+        mine = restore_check(self, file, spec);
+    DS_TRY(ds_agree(self->world, mine));
+    DS_TRY(ds_agree(self->world, create_memory(self)));
+    DS_TRY(create_sync(self));
+    DS_TRY(create_start(self, spec, file));
+    ds_arena_seal(self->arena);
+    return DS_OK;
+}
+
+ds_status ds_trainer_open(ds_world *world, const ds_trainer_spec *spec, ds_trainer **out)
+{
+    ds_arena *arena = NULL;
+    ds_trainer *self = NULL;
+    ds_status mine = ds_arena_create("the trainer", &arena);
+    if (mine == DS_OK)
+        mine = ds_arena_take(arena, 1, sizeof *self, "the trainer", &self);
+    if (self != NULL)
+        *self = (ds_trainer){.arena = arena, .world = world, .inference = spec->inference};
+    mine = ds_agree(world, mine);
+    if (mine == DS_OK)
+        mine = create_all(self, spec);
+    if (mine == DS_OK) {
+        *out = self;
+        return DS_OK;
+    }
+    if (self == NULL)
+        ds_arena_destroy(&arena);
+    else
+        ds_trainer_destroy(&self);
+    return mine;
+}

@@ -1,0 +1,257 @@
+/* A checkpoint as a run: the way back from snapshot.c, on any number of ranks. */
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer_parts.h"
+
+/* The tensor at `path` of exactly this shape and type into `out`. */
+static ds_status restore_tensor(const ds_checkpoint *file, const char *path, ds_dtype type, const ds_shape *shape, void *out)
+{
+    size_t i = ds_checkpoint_find(file, path);
+    DS_CHECK(i < ds_checkpoint_n(file), DS_ERR_CHECKPOINT, "the checkpoint has no %s, which the model needs", path);
+    ds_tensor_info info = ds_checkpoint_tensor(file, i);
+    char found[DS_SHAPE_TEXT], expected[DS_SHAPE_TEXT];
+    DS_CHECK(info.type == type && ds_shape_equal(&info.shape, shape), DS_ERR_CHECKPOINT,
+             "%s has shape %s in the checkpoint, the model expects %s", path, ds_shape_text(&info.shape, found),
+             ds_shape_text(shape, expected));
+    return ds_checkpoint_read(file, i, out);
+}
+
+/* All tensors of a layout below `group` into a flat block. */
+static ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group, bool trainable_only,
+                               float *flat)
+{
+    const ds_layout *layout = ds_model_layout(self->model);
+    for (size_t i = 0; i < layout->n_params; i++) {
+        const ds_param *param = &layout->param[i];
+        if (trainable_only && !param->trainable)
+            continue;
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", group, param->name);
+        float *outside = malloc(ds_shape_elements(&param->shape) * sizeof *outside + 1);
+        DS_CHECK(outside != NULL, DS_ERR_NOMEM, "out of memory for %s", path);
+        ds_status status = restore_tensor(file, path, DS_F32, &param->shape, outside);
+        if (status == DS_OK)
+            ds_param_import(param, outside, flat);
+        free(outside);
+        DS_TRY(status);
+    }
+    return DS_OK;
+}
+
+ds_status restore_params(ds_trainer *self, const ds_checkpoint *file, float *flat)
+{
+    return restore_block(self, file, "/parameters", false, flat);
+}
+
+static ds_status restore_int(const ds_checkpoint *file, const char *name, int64_t *out)
+{
+    const ds_attr *attr = ds_checkpoint_attr(file, name);
+    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_INT, DS_ERR_CHECKPOINT, "the checkpoint has no integer /run/%s", name);
+    *out = attr->integer;
+    return DS_OK;
+}
+
+static ds_status restore_real(const ds_checkpoint *file, const char *name, double *out)
+{
+    const ds_attr *attr = ds_checkpoint_attr(file, name);
+    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_REAL, DS_ERR_CHECKPOINT, "the checkpoint has no real /run/%s", name);
+    *out = attr->real;
+    return DS_OK;
+}
+
+static ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out)
+{
+    const ds_attr *attr = ds_checkpoint_attr(file, name);
+    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_TEXT, DS_ERR_CHECKPOINT, "the checkpoint has no text /run/%s", name);
+    *out = attr->text;
+    return DS_OK;
+}
+
+static ds_status restore_classes(ds_trainer *self, const ds_checkpoint *file, ds_kept_data *out)
+{
+    const ds_attr *attr = ds_checkpoint_attr(file, "classes");
+    if (attr == NULL)
+        return DS_OK;
+    cJSON *list = cJSON_Parse(attr->text);
+    size_t n = (size_t)cJSON_GetArraySize(list);
+    const char **name = NULL;
+    ds_status status = ds_arena_take(self->arena, n, sizeof *name, "class names", &name);
+    for (size_t i = 0; status == DS_OK && i < n; i++) {
+        const cJSON *item = cJSON_GetArrayItem(list, (int)i);
+        char *copy = NULL;
+        status = ds_arena_text(self->arena, cJSON_IsString(item) ? item->valuestring : "", &copy);
+        name[i] = copy;
+    }
+    cJSON_Delete(list);
+    out->class_name = name;
+    out->n_classes = n;
+    return status;
+}
+
+ds_status restore_data(ds_trainer *self, const ds_checkpoint *file, ds_kept_data *out)
+{
+    double scale = 1;
+    float *mean = NULL, *std = NULL;
+    ds_normalizer *normalizer = NULL;
+    DS_TRY(restore_real(file, "input_scale", &scale));
+    DS_TRY(ds_arena_take(self->arena, 1, sizeof *normalizer, "the normalisation", &normalizer));
+    normalizer->scale = (float)scale;
+    size_t i = ds_checkpoint_find(file, "/input/mean");
+    if (i < ds_checkpoint_n(file)) {
+        ds_shape shape = ds_checkpoint_tensor(file, i).shape;
+        normalizer->n = ds_shape_elements(&shape);
+        DS_TRY(ds_arena_take(self->arena, normalizer->n, sizeof *mean, "the normalisation", &mean));
+        DS_TRY(ds_arena_take(self->arena, normalizer->n, sizeof *std, "the normalisation", &std));
+        DS_TRY(restore_tensor(file, "/input/mean", DS_F32, &shape, mean));
+        DS_TRY(restore_tensor(file, "/input/std", DS_F32, &shape, std));
+    }
+    normalizer->mean = mean;
+    normalizer->std = std;
+    out->normalizer = normalizer;
+    return restore_classes(self, file, out);
+}
+
+/* Numbers made under other numerics go on with other bits: say so, or refuse. */
+static ds_status restore_numerics(const ds_trainer *self, const ds_checkpoint *file)
+{
+    const char *then = NULL;
+    char now[512];
+    DS_TRY(restore_text(file, "numerics", &then));
+    ds_numerics_text(&self->numerics, sizeof now, now);
+    if (strcmp(then, now) == 0)
+        return DS_OK;
+    DS_CHECK(!self->config->compute.strict, DS_ERR_CHECKPOINT,
+             "the checkpoint was made with %s; this run has %s, and compute.strict is true", then, now);
+    if (ds_world_rank(self->world) == 0)
+        ds_log(DS_LOG_WARN, "the bits will differ from an undisturbed run: the checkpoint was made with %s; this run has %s",
+               then, now);
+    return DS_OK;
+}
+
+ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_trainer_spec *spec)
+{
+    const char *text = NULL, *data = NULL;
+    char keys[1024] = "", identity[24];
+    size_t n = 0;
+    ds_auto(ds_config) then = NULL;
+    DS_TRY(restore_text(file, "config", &text));
+    DS_TRY(ds_config_create(text, "", 0, NULL, &then));
+    DS_TRY(ds_config_compare(then, self->config, spec->n_set, spec->set, sizeof keys, keys, &n));
+    DS_CHECK(n == 0, DS_ERR_CHECKPOINT,
+             "the config differs from the checkpoint's in what shapes the numbers: %s; restore it, or say so with --set", keys);
+    DS_TRY(restore_text(file, "data", &data));
+    snprintf(identity, sizeof identity, "%016" PRIx64, self->splits->train != NULL ? self->splits->train->identity : 0);
+    DS_CHECK(strcmp(data, identity) == 0, DS_ERR_CHECKPOINT,
+             "the training data differ from the checkpoint's (identity %s, then %s)", identity, data);
+    return restore_numerics(self, file);
+}
+
+static ds_status restore_stopping(ds_trainer *self, const ds_checkpoint *file)
+{
+    stopping *s = &self->stopping;
+    const char *reason = NULL;
+    DS_TRY(restore_real(file, "plateau_best", &s->plateau_best));
+    DS_TRY(restore_int(file, "plateau_wait", &s->plateau_wait));
+    DS_TRY(restore_real(file, "early_best", &s->early_best));
+    DS_TRY(restore_real(file, "early_reference", &s->early_reference));
+    DS_TRY(restore_int(file, "early_wait", &s->early_wait));
+    DS_TRY(restore_int(file, "best_step", &s->best_step));
+    DS_TRY(restore_text(file, "stop_reason", &reason));
+    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    return DS_OK;
+}
+
+static ds_status restore_history(ds_trainer *self, const ds_checkpoint *file)
+{
+    history *h = &self->history;
+    DS_TRY(restore_int(file, "history_stride", &h->stride));
+    size_t i = ds_checkpoint_find(file, "/history/steps");
+    if (i == ds_checkpoint_n(file))
+        return DS_OK;
+    ds_shape shape = ds_checkpoint_tensor(file, i).shape;
+    DS_CHECK(shape.n == 1 && shape.dim[0] <= DS_HISTORY && h->stride > 0, DS_ERR_CHECKPOINT,
+             "/history/steps does not hold a history of at most %d steps", DS_HISTORY);
+    h->n = shape.dim[0];
+    DS_TRY(restore_tensor(file, "/history/steps", DS_I64, &shape, h->step));
+    return restore_tensor(file, "/history/loss", DS_F64, &shape, h->loss);
+}
+
+/* What this continuation adds to the run's story. */
+static ds_status restore_lineage(ds_trainer *self, const ds_checkpoint *file)
+{
+    const char *then = NULL;
+    DS_TRY(restore_text(file, "lineage", &then));
+    cJSON *list = cJSON_Parse(then);
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddNumberToObject(item, "step", (double)self->step);
+    cJSON_AddNumberToObject(item, "ranks", ds_world_size(self->world));
+    cJSON_AddItemToArray(list, item);
+    char *text = cJSON_PrintUnformatted(list);
+    cJSON_Delete(list);
+    DS_CHECK(text != NULL, DS_ERR_CHECKPOINT, "the checkpoint's /run/lineage is not a JSON list");
+    ds_status status = ds_arena_text(self->arena, text, &self->lineage);
+    cJSON_free(text);
+    return status;
+}
+
+static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file)
+{
+    DS_TRY(restore_int(file, "step", &self->step));
+    DS_TRY(restore_stopping(self, file));
+    DS_TRY(restore_history(self, file));
+    return restore_lineage(self, file);
+}
+
+ds_status restore_run(ds_trainer *self, const ds_checkpoint *file)
+{
+    const ds_optim_ops *optimizer = self->config->optimizer;
+    DS_TRY(ds_agree(self->world, restore_counters(self, file)));
+    for (size_t s = 0; s < optimizer->n_slots; s++) {
+        char group[128];
+        snprintf(group, sizeof group, "/optimizer/%s", optimizer->slot_name[s]);
+        DS_TRY(ds_agree(self->world, restore_block(self, file, group, true, self->staging)));
+        DS_TRY(ds_sync_load_slot(self->sync, s, self->staging));
+    }
+    return DS_OK;
+}
+
+static ds_status restore_matching(ds_trainer *self, const ds_checkpoint *file, float *flat)
+{
+    const ds_layout *layout = ds_model_layout(self->model);
+    size_t matched = 0;
+    for (size_t i = 0; i < layout->n_params; i++) {
+        const ds_param *param = &layout->param[i];
+        char path[512];
+        snprintf(path, sizeof path, "/parameters/%s", param->name);
+        float *outside = malloc(ds_shape_elements(&param->shape) * sizeof *outside + 1);
+        DS_CHECK(outside != NULL, DS_ERR_NOMEM, "out of memory for %s", path);
+        if (restore_tensor(file, path, DS_F32, &param->shape, outside) == DS_OK) {
+            ds_param_import(param, outside, flat);
+            matched++;
+        } else if (ds_world_rank(self->world) == 0) {
+            ds_log(DS_LOG_WARN, "%s keeps its initial values: %s", param->name, ds_last_error());
+        }
+        free(outside);
+    }
+    DS_CHECK(matched > 0, DS_ERR_CHECKPOINT, "no tensor of the checkpoint fits the model by name and shape");
+    return DS_OK;
+}
+
+static ds_status restore_from_path(ds_trainer *self, const char *path)
+{
+    ds_auto(ds_checkpoint) file = NULL;
+    DS_TRY(ds_checkpoint_open(path, &file));
+    memcpy(self->staging, ds_trainer_params(self), ds_model_layout(self->model)->n_floats * sizeof *self->staging);
+    return restore_matching(self, file, self->staging);
+}
+
+ds_status ds_trainer_init_from(ds_trainer *self, const char *path)
+{
+    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: give its checkpoint there");
+    DS_TRY(ds_agree(self->world, restore_from_path(self, path)));
+    return ds_sync_load(self->sync, self->staging);
+}

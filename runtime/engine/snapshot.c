@@ -1,0 +1,188 @@
+/* A run as a checkpoint: parameters and optimizer state in their outside shapes, the input's normalisation, the loss history,
+ * and as attributes of /run all that a resumed run needs to go on bit for bit. */
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer_parts.h"
+
+typedef struct snapshot {
+    ds_trainer *trainer;
+    ds_arena *arena;
+    ds_entry *entry;
+    size_t n_entries, slot; /* the slot that lies in staging; SIZE_MAX: none */
+    ds_attr attr[32];
+    size_t n_attrs;
+} snapshot;
+
+static const ds_param *snapshot_param(const snapshot *self, size_t which)
+{
+    const ds_layout *layout = ds_model_layout(self->trainer->model);
+    return &layout->param[which % layout->n_params];
+}
+
+static ds_status snapshot_stage_param(void *context, size_t which, void *out)
+{
+    const snapshot *self = context;
+    ds_param_export(snapshot_param(self, which), ds_trainer_params(self->trainer), out);
+    return DS_OK;
+}
+
+static ds_status snapshot_stage_slot(void *context, size_t which, void *out)
+{
+    snapshot *self = context;
+    size_t slot = which / ds_model_layout(self->trainer->model)->n_params;
+    if (slot != self->slot)
+        DS_TRY(ds_sync_gather_slot(self->trainer->sync, slot, self->trainer->staging));
+    self->slot = slot;
+    ds_param_export(snapshot_param(self, which), self->trainer->staging, out);
+    return DS_OK;
+}
+
+static ds_status snapshot_tensors(snapshot *self)
+{
+    const ds_trainer *t = self->trainer;
+    const ds_layout *layout = ds_model_layout(t->model);
+    const ds_optim_ops *optimizer = t->config->optimizer;
+    for (size_t i = 0; i < layout->n_params * (1 + optimizer->n_slots); i++) {
+        const ds_param *param = snapshot_param(self, i);
+        size_t slot = i / layout->n_params;
+        char *path = NULL;
+        if (slot > 0 && !param->trainable)
+            continue;
+        if (slot == 0)
+            DS_TRY(ds_arena_printf(self->arena, &path, "/parameters/%s", param->name));
+        else
+            DS_TRY(ds_arena_printf(self->arena, &path, "/optimizer/%s/%s", optimizer->slot_name[slot - 1], param->name));
+        ds_entry *entry = &self->entry[self->n_entries++];
+        *entry = (ds_entry){.path = path, .type = DS_F32, .shape = param->shape, .context = self};
+        entry->stage = slot == 0 ? snapshot_stage_param : snapshot_stage_slot;
+        entry->which = slot == 0 ? i : i - layout->n_params;
+    }
+    return DS_OK;
+}
+
+static void snapshot_vector(snapshot *self, const char *path, ds_dtype type, size_t n, const void *data)
+{
+    if (n == 0)
+        return;
+    self->entry[self->n_entries++] =
+        (ds_entry){.path = path, .type = type, .shape = {.n = 1, .dim = {n}}, .data = data};
+}
+
+static void snapshot_text(snapshot *self, const char *name, const char *text)
+{
+    self->attr[self->n_attrs++] = (ds_attr){.name = name, .kind = DS_ATTR_TEXT, .text = text};
+}
+
+static void snapshot_int(snapshot *self, const char *name, int64_t value)
+{
+    self->attr[self->n_attrs++] = (ds_attr){.name = name, .kind = DS_ATTR_INT, .integer = value};
+}
+
+static void snapshot_real(snapshot *self, const char *name, double value)
+{
+    self->attr[self->n_attrs++] = (ds_attr){.name = name, .kind = DS_ATTR_REAL, .real = value};
+}
+
+static ds_status snapshot_keep(snapshot *self, const char *name, char *text)
+{
+    char *kept = NULL;
+    ds_status status = text == NULL ? DS_FAIL(DS_ERR_NOMEM, "out of memory for checkpoint attribute %s", name)
+                                    : ds_arena_text(self->arena, text, &kept);
+    free(text);
+    if (status == DS_OK)
+        snapshot_text(self, name, kept);
+    return status;
+}
+
+static ds_status snapshot_classes(snapshot *self)
+{
+    size_t n;
+    const char *const *names = ds_trainer_class_names(self->trainer, &n);
+    if (names == NULL)
+        return DS_OK;
+    cJSON *list = cJSON_CreateStringArray(names, (int)n);
+    char *text = cJSON_PrintUnformatted(list);
+    cJSON_Delete(list);
+    return snapshot_keep(self, "classes", text);
+}
+
+static void snapshot_stopping(snapshot *self)
+{
+    const stopping *s = &self->trainer->stopping;
+    snapshot_real(self, "plateau_best", s->plateau_best);
+    snapshot_int(self, "plateau_wait", s->plateau_wait);
+    snapshot_real(self, "early_best", s->early_best);
+    snapshot_real(self, "early_reference", s->early_reference);
+    snapshot_int(self, "early_wait", s->early_wait);
+    snapshot_int(self, "best_step", s->best_step);
+    snapshot_text(self, "stop_reason", s->reason);
+}
+
+static ds_status snapshot_run(snapshot *self)
+{
+    const ds_trainer *t = self->trainer;
+    char *config = NULL, *text = NULL;
+    uint64_t hash = 0;
+    DS_TRY(ds_config_text(t->config, &config));
+    DS_TRY(snapshot_keep(self, "config", config));
+    DS_TRY(ds_trainer_hash(t, &hash));
+    DS_TRY(ds_arena_printf(self->arena, &text, "%016" PRIx64, hash));
+    snapshot_text(self, "params_hash", text);
+    char numerics[512];
+    ds_numerics_text(&t->numerics, sizeof numerics, numerics);
+    DS_TRY(ds_arena_text(self->arena, numerics, &text));
+    snapshot_text(self, "numerics", text);
+    DS_TRY(ds_arena_printf(self->arena, &text, "%016" PRIx64, t->splits->train != NULL ? t->splits->train->identity : 0));
+    snapshot_text(self, "data", text);
+    snapshot_text(self, "lineage", t->lineage);
+    snapshot_int(self, "format", 1);
+    snapshot_int(self, "seed", (int64_t)t->config->seed);
+    snapshot_int(self, "step", t->step);
+    snapshot_int(self, "epoch", t->step / (int64_t)t->plan->steps_per_epoch);
+    snapshot_int(self, "epoch_step", t->step % (int64_t)t->plan->steps_per_epoch);
+    snapshot_int(self, "history_stride", t->history.stride);
+    snapshot_real(self, "input_scale", (double)t->splits->normalizer.scale);
+    snapshot_stopping(self);
+    return snapshot_classes(self);
+}
+
+static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
+{
+    *self = (snapshot){.trainer = trainer, .slot = SIZE_MAX};
+    DS_TRY(ds_arena_create("a checkpoint", &self->arena));
+    size_t tensors = ds_model_layout(trainer->model)->n_params * (1 + trainer->config->optimizer->n_slots);
+    DS_TRY(ds_arena_take(self->arena, tensors + 4, sizeof *self->entry, "checkpoint entries", &self->entry));
+    DS_TRY(snapshot_tensors(self));
+    const ds_normalizer *normalizer = &trainer->splits->normalizer;
+    snapshot_vector(self, "/input/mean", DS_F32, normalizer->n, normalizer->mean);
+    snapshot_vector(self, "/input/std", DS_F32, normalizer->n, normalizer->std);
+    snapshot_vector(self, "/history/steps", DS_I64, trainer->history.n, trainer->history.step);
+    snapshot_vector(self, "/history/loss", DS_F64, trainer->history.n, trainer->history.loss);
+    return snapshot_run(self);
+}
+
+ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *path)
+{
+    snapshot s;
+    ds_status status = ds_agree(self->world, snapshot_make(&s, self));
+    if (status == DS_OK) {
+        ds_snapshot file = {.step = self->step,
+                            .n_entries = s.n_entries,
+                            .entry = s.entry,
+                            .n_attrs = s.n_attrs,
+                            .attr = s.attr};
+        status = ds_checkpoint_write(self->world, dir, &file, room, path);
+    }
+    ds_arena_destroy(&s.arena);
+    return status;
+}
+
+ds_status ds_trainer_save(ds_trainer *self, const char *dir)
+{
+    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: it has nothing new to save");
+    return snapshot_write(self, dir, 0, NULL);
+}
