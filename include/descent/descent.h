@@ -1,6 +1,7 @@
-/* descent for C programs: #include <descent/descent.h>, pkg-config descent. The program has called MPI_Init; the trainer works
- * inside the communicator it is given (a duplicate of it), prints nothing, changes no signal handler and no BLAS setting
- * but the threads the config asks for. Every call returns ds_status; ds_last_error() says why. */
+/* descent for C programs: #include <descent/descent.h>, pkg-config descent. The program has called
+ * MPI_Init; the trainer works inside the communicator it is given (a duplicate of it), prints
+ * nothing, changes no signal handler and no BLAS setting but the threads the config asks for. Every
+ * call returns ds_status; ds_last_error() says why. */
 #ifndef DS_DESCENT_H
 #define DS_DESCENT_H
 
@@ -10,9 +11,4 @@
 
 /* Collective over comm. */
 DS_API ds_status ds_world_create(MPI_Comm comm, ds_world **out) DS_NODISCARD;
-/* Local. A world of this rank alone. */
-DS_API ds_status ds_world_self(ds_world **out) DS_NODISCARD;
-/* Collective. */
-DS_API void ds_world_destroy(ds_world **world);
-
 #endif

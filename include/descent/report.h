@@ -1,5 +1,6 @@
-/* What a run tells the world while it goes on: DIR/metrics.jsonl, DIR/status.json and the progress line. Lives on rank 0 only;
- * every function accepts NULL and then does nothing, so that callers need not ask who they are. */
+/* What a run tells the world while it goes on: DIR/metrics.jsonl, DIR/status.json and the progress
+ * line. Lives on rank 0 only; every function accepts NULL and then does nothing, so that callers
+ * need not ask who they are. */
 #ifndef DS_REPORT_H
 #define DS_REPORT_H
 
@@ -14,21 +15,23 @@ typedef struct ds_report ds_report;
 typedef struct ds_scores {
     size_t samples;
     double loss;
-    bool classes;          /* accuracy and the tables below; else mae and r2 */
+    bool classes; /* accuracy and the tables below; else mae and r2 */
     double accuracy;
-    double mae, r2;        /* r2 is averaged over the targets */
+    double mae, r2; /* r2 is averaged over the targets */
     size_t n_classes;
-    const int64_t *confusion; /* (n_classes, n_classes): rows true, columns predicted; NULL when not asked for */
+    const int64_t *confusion; /* (n_classes, n_classes): rows true, columns predicted; NULL when not
+                                 asked for */
 } ds_scores;
 
 typedef struct ds_report_spec {
-    const char *dir;       /* of the run; NULL: no files, progress only */
-    bool quiet;            /* nothing on the terminal */
-    int64_t total_steps;   /* INT64_MAX: unknown */
-    int64_t from_step;     /* steps after it are cut from metrics.jsonl; -1: a new file */
+    const char *dir;     /* of the run; NULL: no files, progress only */
+    bool quiet;          /* nothing on the terminal */
+    int64_t total_steps; /* INT64_MAX: unknown */
+    int64_t from_step;   /* steps after it are cut from metrics.jsonl; -1: a new file */
 } ds_report_spec;
 
-/* Local. Opens (and on resume cuts back) metrics.jsonl and writes the first status.json. Errors: WRITE. */
+/* Local. Opens (and on resume cuts back) metrics.jsonl and writes the first status.json. Errors:
+ * WRITE. */
 DS_API ds_status ds_report_create(const ds_report_spec *spec, ds_report **out) DS_NODISCARD;
 DS_API void ds_report_destroy(ds_report **report);
 
@@ -45,22 +48,35 @@ typedef struct ds_step_facts {
     double epoch, loss, lr, grad_norm, samples_per_s;
 } ds_step_facts;
 
-/* Local. One event each: a line of metrics.jsonl, flushed, and what belongs on the terminal. Errors: WRITE. */
+/* Local. One event each: a line of metrics.jsonl, flushed, and what belongs on the terminal.
+ * Errors: WRITE. */
 DS_API ds_status ds_report_start(ds_report *self, const ds_run_facts *facts) DS_NODISCARD;
 DS_API ds_status ds_report_resume(ds_report *self, int64_t step, int ranks) DS_NODISCARD;
 DS_API ds_status ds_report_step(ds_report *self, const ds_step_facts *facts) DS_NODISCARD;
-DS_API ds_status ds_report_eval(ds_report *self, int64_t step, const char *split, const ds_scores *scores) DS_NODISCARD;
+DS_API ds_status ds_report_eval(ds_report *self, int64_t step, const char *split,
+                                const ds_scores *scores) DS_NODISCARD;
 DS_API ds_status ds_report_checkpoint(ds_report *self, int64_t step, const char *path) DS_NODISCARD;
 /* A step that was skipped because it was not finite, with the diagnosis. */
 DS_API ds_status ds_report_skip(ds_report *self, int64_t step, const char *why) DS_NODISCARD;
-DS_API ds_status ds_report_end(ds_report *self, int64_t step, const char *reason, uint64_t params_hash) DS_NODISCARD;
-/* Local. Called once a step: the heartbeat of status.json and the progress line, at most about once a second. */
+DS_API ds_status ds_report_end(ds_report *self, int64_t step, const char *reason,
+                               uint64_t params_hash) DS_NODISCARD;
+/* Local. Called once a step: the heartbeat of status.json and the progress line, at most about once
+ * a second. */
 DS_API void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_per_s);
-/* Local. The final state of status.json: done, resumable or failed. Errors are ignored: it is the last thing a run says. */
-DS_API void ds_report_close(ds_report *self, const char *state, int code, int64_t step, const char *reason);
+/* Local. The final state of status.json: done, resumable or failed. Errors are ignored: it is the
+ * last thing a run says. */
+DS_API void ds_report_close(ds_report *self, const char *state, int code, int64_t step,
+                            const char *reason);
+
+/* Local, on rank 0. Make DIR a run's: created where missing, locked (*lock, see ds_run_unlock). A DIR that holds a run is refused
+ * (USAGE) unless it is to be resumed or overwritten; overwriting removes that run's files and nothing else. Errors: WRITE. */
+typedef enum ds_run_mode { DS_RUN_NEW, DS_RUN_RESUME, DS_RUN_OVERWRITE } ds_run_mode;
+DS_API ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, int *lock) DS_NODISCARD;
+/* Local. Replace DIR/config.yaml. */
+DS_API ds_status ds_run_dir_config(const char *dir, const char *text) DS_NODISCARD;
 
 /* Local. Write DIR/status.json for a run that has no report yet. */
-DS_API ds_status ds_status_file_write(const char *dir, const char *state, int code, int64_t step, const char *reason)
-    DS_NODISCARD;
+DS_API ds_status ds_status_file_write(const char *dir, const char *state, int code, int64_t step,
+                                      const char *reason) DS_NODISCARD;
 
 #endif

@@ -1,5 +1,5 @@
-/* Putting a trainer together: config, kernels, numerics, model, data, plan, synchronisation, memory, first values. Local work,
- * then agreement, phase by phase: all ranks go on or none. */
+/* Putting a trainer together: config, kernels, numerics, model, data, plan, synchronisation,
+ * memory, first values. Local work, then agreement, phase by phase: all ranks go on or none. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,12 +8,14 @@
 static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec)
 {
     DS_CHECK(spec->config != NULL, DS_ERR_USAGE, "no config text");
-    DS_TRY(ds_config_create(spec->config, spec->path == NULL ? "" : spec->path, spec->n_set, spec->set, &self->config));
+    DS_TRY(ds_config_create(spec->config, spec->path == NULL ? "" : spec->path, spec->n_set,
+                            spec->set, &self->config));
     const ds_compute_config *compute = &self->config->compute;
     if (strcmp(compute->isa, "auto") != 0)
         DS_TRY(ds_kernels_limit_isa(compute->isa));
     self->kernels = ds_kernels_find(compute->kernels);
-    DS_CHECK(self->kernels != NULL, DS_ERR_USAGE, "compute.kernels: '%s' is not built in", compute->kernels);
+    DS_CHECK(self->kernels != NULL, DS_ERR_USAGE, "compute.kernels: '%s' is not built in",
+             compute->kernels);
     ds_kernels_set_threads((int)compute->threads);
     ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);
     return ds_model_create(self->config->model, 0, &self->model);
@@ -24,7 +26,8 @@ static ds_status create_numerics(ds_trainer *self)
 {
     int n = ds_world_size(self->world);
     ds_numerics *all = NULL;
-    ds_status mine = ds_arena_take(self->arena, (size_t)n, sizeof *all, "the ranks' numerics", &all);
+    ds_status mine =
+        ds_arena_take(self->arena, (size_t)n, sizeof *all, "the ranks' numerics", &all);
     DS_TRY(ds_agree(self->world, mine));
     DS_TRY(ds_world_gather_all(self->world, &self->numerics, sizeof self->numerics, all));
     for (int r = 1; r < n; r++) {
@@ -34,20 +37,24 @@ static ds_status create_numerics(ds_trainer *self)
         ds_numerics_text(&all[0], sizeof first, first);
         ds_numerics_text(&all[r], sizeof other, other);
         return DS_FAIL(DS_ERR_USAGE,
-                       "the hosts compute differently: rank 0 has %s; rank %d has %s; give all ranks the same libraries and "
+                       "the hosts compute differently: rank 0 has %s; rank %d has %s; give all "
+                       "ranks the same libraries and "
                        "cores (compute.isa, OPENBLAS_CORETYPE)",
                        first, r, other);
     }
     return DS_OK;
 }
 
-static ds_status create_memory_data(const ds_trainer *self, const ds_memory_data *from, ds_dataset **out)
+static ds_status create_memory_data(const ds_trainer *self, const ds_memory_data *from,
+                                    ds_dataset **out)
 {
     if (from == NULL)
         return DS_OK;
     bool classes = self->config->loss->target == DS_TARGET_CLASS;
-    DS_CHECK(from->n > 0 && from->x != NULL && (classes ? from->label != NULL : from->value != NULL), DS_ERR_USAGE,
-             "data from memory: loss %s needs samples and %s", self->config->loss->name, classes ? "labels" : "values");
+    DS_CHECK(from->n > 0 && from->x != NULL &&
+                 (classes ? from->label != NULL : from->value != NULL),
+             DS_ERR_USAGE, "data from memory: loss %s needs samples and %s",
+             self->config->loss->name, classes ? "labels" : "values");
     ds_auto(ds_arena) arena = NULL;
     ds_dataset *data = NULL;
     DS_TRY(ds_arena_create("data from memory", &arena));
@@ -60,7 +67,8 @@ static ds_status create_memory_data(const ds_trainer *self, const ds_memory_data
     data->n_targets = from->n_targets;
     for (size_t i = 0; classes && i < from->n; i++)
         DS_CHECK(from->label[i] >= 0 && (size_t)from->label[i] < from->n_classes, DS_ERR_DATA,
-                 "label %d of sample %zu is out of range; expected 0 to %zu", from->label[i], i, from->n_classes - 1);
+                 "label %d of sample %zu is out of range; expected 0 to %zu", from->label[i], i,
+                 from->n_classes - 1);
     size_t elements = ds_shape_elements(&data->input);
     data->identity = ds_hash_of(from->x, from->n * elements * sizeof *from->x);
     data->arena = ds_steal(arena);
@@ -82,11 +90,13 @@ static ds_status create_empty_splits(const ds_kept_data *kept, ds_splits **out)
     return DS_OK;
 }
 
-static ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec, const ds_kept_data *kept)
+static ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec,
+                             const ds_kept_data *kept)
 {
     bool memory = spec->train != NULL || spec->test != NULL;
     if (!memory && (!spec->inference || spec->evaluate) && self->config->data.train != NULL)
-        return ds_splits_read(self->world, self->config, ds_model_input(self->model), kept, &self->splits);
+        return ds_splits_read(self->world, self->config, ds_model_input(self->model), kept,
+                              &self->splits);
     ds_status mine = create_empty_splits(kept, &self->splits);
     if (mine == DS_OK)
         mine = create_memory_data(self, spec->train, &self->splits->train);
@@ -105,11 +115,15 @@ static ds_status create_fit(const ds_trainer *self, const ds_dataset *data)
     if (data->kind == DS_TARGET_REAL)
         return data->n_targets == outputs
                    ? DS_OK
-                   : ds_value_fail(model, "model: the last layer gives %zu outputs, the data has %zu target%s a sample", outputs,
-                                   data->n_targets, data->n_targets == 1 ? "" : "s");
+                   : ds_value_fail(model,
+                                   "model: the last layer gives %zu outputs, the data has %zu "
+                                   "target%s a sample",
+                                   outputs, data->n_targets, data->n_targets == 1 ? "" : "s");
     bool named = data->class_name != NULL;
     if (named ? data->n_classes != outputs : data->n_classes > outputs)
-        return ds_value_fail(model, "model: the last layer gives %zu outputs, the data has %zu classes: set its units to %zu",
+        return ds_value_fail(model,
+                             "model: the last layer gives %zu outputs, the data has %zu classes: "
+                             "set its units to %zu",
                              outputs, data->n_classes, data->n_classes);
     return DS_OK;
 }
@@ -121,8 +135,10 @@ static ds_status create_plan(ds_trainer *self)
     DS_TRY(create_fit(self, self->splits->validation));
     if (self->inference)
         return DS_OK;
-    size_t samples = self->splits->train != NULL ? self->splits->train->n : (size_t)self->config->batch.size;
-    DS_TRY(ds_plan_create(self->config, ds_model_layout(self->model), samples, ds_world_size(self->world), &self->plan));
+    size_t samples =
+        self->splits->train != NULL ? self->splits->train->n : (size_t)self->config->batch.size;
+    DS_TRY(ds_plan_create(self->config, ds_model_layout(self->model), samples,
+                          ds_world_size(self->world), &self->plan));
     return memory_check(self);
 }
 
@@ -146,10 +162,14 @@ static ds_status create_scratch(ds_trainer *self)
     }
     DS_ASSERT(depth < DS_MAX_DEPTH);
     for (int d = 0; d < depth; d++)
-        DS_TRY(ds_arena_take(self->arena, n_floats, sizeof(float), "gradient sums", &self->scratch[d]));
-    DS_TRY(ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->shard, "the shards", &self->shard));
-    DS_TRY(ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->loss, "the losses", &self->loss));
-    return ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->bad, "the verdicts", &self->bad);
+        DS_TRY(ds_arena_take(self->arena, n_floats, sizeof(float), "gradient sums",
+                             &self->scratch[d]));
+    DS_TRY(ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->shard, "the shards",
+                         &self->shard));
+    DS_TRY(ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->loss, "the losses",
+                         &self->loss));
+    return ds_arena_take(self->arena, (size_t)plan->shards, sizeof *self->bad, "the verdicts",
+                         &self->bad);
 }
 
 static size_t create_eval_blocks(const ds_trainer *self)
@@ -166,23 +186,27 @@ static size_t create_eval_blocks(const ds_trainer *self)
 
 static ds_status create_buffers(ds_trainer *self)
 {
-    size_t rows = (size_t)self->config->eval_batch, outputs = ds_shape_elements(ds_model_output(self->model));
+    size_t rows = (size_t)self->config->eval_batch,
+           outputs = ds_shape_elements(ds_model_output(self->model));
     if (self->plan != NULL) {
         size_t pass = ds_plan_pass_rows(self->plan, ds_world_rank(self->world));
         rows = pass > rows ? pass : rows;
     }
     DS_TRY(ds_arena_take(self->arena, rows, sizeof *self->index, "sample numbers", &self->index));
     DS_TRY(ds_arena_take(self->arena, rows, sizeof *self->label, "labels", &self->label));
-    DS_TRY(ds_arena_take(self->arena, rows * outputs, sizeof *self->value, "targets", &self->value));
+    DS_TRY(
+        ds_arena_take(self->arena, rows * outputs, sizeof *self->value, "targets", &self->value));
     size_t sums = create_eval_blocks(self) * evaluate_columns(self);
-    DS_TRY(ds_arena_take(self->arena, sums, sizeof *self->block_sum, "evaluation sums", &self->block_sum));
+    DS_TRY(ds_arena_take(self->arena, sums, sizeof *self->block_sum, "evaluation sums",
+                         &self->block_sum));
     if (self->config->loss->target == DS_TARGET_CLASS)
-        DS_TRY(ds_arena_take(self->arena, outputs * outputs, sizeof *self->confusion, "the confusion table",
-                             &self->confusion));
+        DS_TRY(ds_arena_take(self->arena, outputs * outputs, sizeof *self->confusion,
+                             "the confusion table", &self->confusion));
     size_t n_floats = ds_model_layout(self->model)->n_floats;
     DS_TRY(ds_arena_take(self->arena, n_floats, sizeof *self->staging, "staging", &self->staging));
     if (self->inference)
-        return ds_arena_take(self->arena, n_floats, sizeof *self->own_params, "parameters", &self->own_params);
+        return ds_arena_take(self->arena, n_floats, sizeof *self->own_params, "parameters",
+                             &self->own_params);
     return create_scratch(self);
 }
 
@@ -222,15 +246,17 @@ static ds_status create_values(ds_trainer *self, const ds_checkpoint *file)
     return restore_params(self, file, self->staging);
 }
 
-static ds_status create_start(ds_trainer *self, const ds_trainer_spec *spec, const ds_checkpoint *file)
+static ds_status create_start(ds_trainer *self, const ds_trainer_spec *spec,
+                              const ds_checkpoint *file)
 {
     DS_TRY(ds_agree(self->world, create_values(self, file)));
     if (self->inference) {
-        memcpy(self->own_params, self->staging, ds_model_layout(self->model)->n_floats * sizeof *self->own_params);
+        memcpy(self->own_params, self->staging,
+               ds_model_layout(self->model)->n_floats * sizeof *self->own_params);
         return DS_OK;
     }
     DS_TRY(ds_sync_load(self->sync, self->staging));
-    return spec->resume ? restore_run(self, file) : DS_OK;
+    return spec->resume ? restore_run(self, file, spec) : DS_OK;
 }
 
 static ds_status create_sync(ds_trainer *self)
@@ -276,7 +302,7 @@ ds_status ds_trainer_open(ds_world *world, const ds_trainer_spec *spec, ds_train
     if (mine == DS_OK)
         mine = ds_arena_take(arena, 1, sizeof *self, "the trainer", &self);
     if (self != NULL)
-        *self = (ds_trainer){.arena = arena, .world = world, .inference = spec->inference};
+        *self = (ds_trainer){.arena = arena, .world = world, .inference = spec->inference, .loaded_step = -1};
     mine = ds_agree(world, mine);
     if (mine == DS_OK)
         mine = create_all(self, spec);

@@ -1,5 +1,6 @@
-/* A step that is not finite: the rank that owns the first bad shard replays its shards one by one, layer by layer, and tells all. The flag
- * of a step names the first shard of a bad pass, so the owner looks for the culprit from there on. */
+/* A step that is not finite: the rank that owns the first bad shard replays its shards one by one,
+ * layer by layer, and tells all. The flag of a step names the first shard of a bad pass, so the
+ * owner looks for the culprit from there on. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,40 +15,48 @@ static int diagnose_owner(const ds_plan *plan, int shard)
     return rank;
 }
 
-static void diagnose_names(ds_trainer *self, const batch_source *batch, const ds_shard *shard, size_t room, char *text)
+static void diagnose_names(const batch_source *batch, const ds_shard *shard,
+                           size_t room, char *text)
 {
     if (batch->x != NULL || shard->rows == 0)
         return;
     size_t used = strlen(text);
-    snprintf(text + used, room - used, " (the shard's samples are rows %llu%s of the training data)",
+    snprintf(text + used, room - used,
+             " (the shard's samples are rows %llu%s of the training data)",
              (unsigned long long)ds_order_at(&batch->order, batch->position + shard->position),
              shard->rows > 1 ? " and following in the epoch's order" : "");
 }
 
-static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, int from, size_t room, char *text)
+static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, int from, size_t room,
+                                 char *text)
 {
     int rank = ds_world_rank(self->world), end = ds_plan_shard_begin(self->plan, rank + 1);
     for (int k = from; k < end; k++) {
         char why[512] = "";
         gradient_fetch(self, batch, k, k + 1);
-        DS_TRY(ds_model_diagnose(self->training, ds_sync_params(self->sync), self->step, &self->shard[k], sizeof why, why));
+        DS_TRY(ds_model_diagnose(self->training, ds_sync_params(self->sync), self->step,
+                                 &self->shard[k], sizeof why, why));
         if (why[0] == '\0')
             continue;
-        snprintf(text, room, "step %lld, shard %d of %d on rank %d (%s): %s", (long long)self->step + 1, k,
-                 self->plan->shards, rank, ds_world_host(self->world), why);
-        diagnose_names(self, batch, &self->shard[k], room, text);
+        snprintf(text, room, "step %lld, shard %d of %d on rank %d (%s): %s",
+                 (long long)self->step + 1, k, self->plan->shards, rank, ds_world_host(self->world),
+                 why);
+        diagnose_names(batch, &self->shard[k], room, text);
         return DS_OK;
     }
-    snprintf(text, room, "step %lld, shards %d to %d on rank %d (%s): finite one by one, not in their sum",
+    snprintf(text, room,
+             "step %lld, shards %d to %d on rank %d (%s): finite one by one, not in their sum",
              (long long)self->step + 1, from, end - 1, rank, ds_world_host(self->world));
     return DS_OK;
 }
 
-ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_shard, size_t room, char *text)
+ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_shard, size_t room,
+                        char *text)
 {
     memset(text, 0, room);
     if (bad_shard < 0) {
-        snprintf(text, room, "step %lld: the gradient overflows in the sum over shards", (long long)self->step + 1);
+        snprintf(text, room, "step %lld: the gradient overflows in the sum over shards",
+                 (long long)self->step + 1);
         return DS_OK;
     }
     int owner = diagnose_owner(self->plan, bad_shard);

@@ -1,5 +1,6 @@
-/* Evaluation and prediction: data are cut into blocks of eval.batch samples, block i is computed by rank i mod ranks. Sums are
- * kept by block in double and added in block order, counts are integers: the ranks cannot change a bit. */
+/* Evaluation and prediction: data are cut into blocks of eval.batch samples, block i is computed by
+ * rank i mod ranks. Sums are kept by block in double and added in block order, counts are integers:
+ * the ranks cannot change a bit. */
 #include <math.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ size_t evaluate_columns(const ds_trainer *self)
     return classes ? 1 : 1 + 2 * ds_shape_elements(ds_model_output(self->model));
 }
 
-static evaluation evaluate_plan(ds_trainer *self, const ds_dataset *data, const ds_normalizer *normalizer)
+static evaluation evaluate_plan(ds_trainer *self, const ds_dataset *data,
+                                const ds_normalizer *normalizer)
 {
     evaluation e = {.trainer = self, .data = data, .normalizer = normalizer};
     e.rows = (size_t)self->config->eval_batch;
@@ -31,11 +33,13 @@ static evaluation evaluate_plan(ds_trainer *self, const ds_dataset *data, const 
 
 static bool evaluate_mine(const evaluation *e, size_t block)
 {
-    return block % (size_t)ds_world_size(e->trainer->world) == (size_t)ds_world_rank(e->trainer->world);
+    return block % (size_t)ds_world_size(e->trainer->world) ==
+           (size_t)ds_world_rank(e->trainer->world);
 }
 
 /* Outputs of one block; with targets also its summed loss. Returns its samples in *n. */
-static ds_status evaluate_block(const evaluation *e, size_t block, bool targets, size_t *n, double *loss)
+static ds_status evaluate_block(const evaluation *e, size_t block, bool targets, size_t *n,
+                                double *loss)
 {
     ds_trainer *t = e->trainer;
     size_t from = block * e->rows, stride;
@@ -44,10 +48,13 @@ static ds_status evaluate_block(const evaluation *e, size_t block, bool targets,
         t->index[i] = from + i;
     float *x = ds_workspace_input(t->evaluating, &stride);
     bool classes = e->data->kind == DS_TARGET_CLASS;
-    ds_dataset_fetch(e->data, e->normalizer, *n, t->index, x, stride, targets && classes ? t->label : NULL,
-                     targets && !classes ? t->value : NULL);
-    ds_targets target = {.label = classes ? t->label : NULL, .value = classes ? NULL : t->value, .width = e->outputs};
-    return ds_model_forward(t->evaluating, t->sync != NULL ? ds_sync_params(t->sync) : t->own_params, *n,
+    ds_dataset_fetch(e->data, e->normalizer, *n, t->index, x, stride,
+                     targets && classes ? t->label : NULL, targets && !classes ? t->value : NULL);
+    ds_targets target = {.label = classes ? t->label : NULL,
+                         .value = classes ? NULL : t->value,
+                         .width = e->outputs};
+    return ds_model_forward(t->evaluating,
+                            t->sync != NULL ? ds_sync_params(t->sync) : t->own_params, *n,
                             targets ? &target : NULL, targets ? loss : NULL);
 }
 
@@ -91,8 +98,8 @@ static ds_status evaluate_mine_all(const evaluation *e)
     return DS_OK;
 }
 
-/* 1 - sum of squared errors / sum of squared deviations, averaged over the targets; a constant target counts as
- * 1 when met exactly, else 0 (scikit-learn's rule). */
+/* 1 - sum of squared errors / sum of squared deviations, averaged over the targets; a constant
+ * target counts as 1 when met exactly, else 0 (scikit-learn's rule). */
 static double evaluate_r2(const evaluation *e, const double *total)
 {
     double sum = 0;
@@ -114,7 +121,8 @@ static void evaluate_scores(const evaluation *e, const double *total, ds_scores 
 {
     ds_trainer *t = e->trainer;
     double n = (double)e->data->n;
-    *out = (ds_scores){.samples = e->data->n, .loss = total[0] / n, .classes = e->data->kind == DS_TARGET_CLASS};
+    *out = (ds_scores){
+        .samples = e->data->n, .loss = total[0] / n, .classes = e->data->kind == DS_TARGET_CLASS};
     if (out->classes) {
         int64_t right = 0;
         for (size_t c = 0; c < e->outputs; c++)
@@ -162,7 +170,8 @@ const ds_dataset *evaluate_split(const ds_trainer *self, const char *split)
 ds_status ds_trainer_evaluate(ds_trainer *self, const char *split, ds_scores *out)
 {
     const ds_dataset *data = evaluate_split(self, split);
-    DS_CHECK(data != NULL, DS_ERR_USAGE, "no %s data: the config has none under data.%s", split, split);
+    DS_CHECK(data != NULL, DS_ERR_USAGE, "no %s data: the config has none under data.%s", split,
+             split);
     return evaluate_data(self, data, out);
 }
 
@@ -183,18 +192,21 @@ static ds_status evaluate_outputs(const evaluation *e, float *out)
 ds_status ds_trainer_predict_data(ds_trainer *self, const ds_dataset *data, float *out)
 {
     const ds_normalizer none = {.scale = 1};
-    evaluation e = evaluate_plan(self, data, self->splits != NULL ? &self->splits->normalizer : &none);
+    evaluation e =
+        evaluate_plan(self, data, self->splits != NULL ? &self->splits->normalizer : &none);
     DS_TRY(ds_agree(self->world, evaluate_outputs(&e, out)));
     for (size_t b = 0; b < e.n_blocks; b++) {
         size_t from = b * e.rows, n = data->n - from < e.rows ? data->n - from : e.rows;
         int owner = (int)(b % (size_t)ds_world_size(self->world));
-        DS_TRY(ds_world_broadcast(self->world, out + from * e.outputs, n * e.outputs * sizeof *out, owner));
+        DS_TRY(ds_world_broadcast(self->world, out + from * e.outputs, n * e.outputs * sizeof *out,
+                                  owner));
     }
     return DS_OK;
 }
 
 ds_status ds_trainer_predict(ds_trainer *self, size_t n, const float *x, float *out)
 {
-    ds_dataset data = {.n = n, .input = *ds_model_input(self->model), .values = x, .kind = DS_TARGET_REAL};
+    ds_dataset data = {
+        .n = n, .input = *ds_model_input(self->model), .values = x, .kind = DS_TARGET_REAL};
     return ds_trainer_predict_data(self, &data, out);
 }

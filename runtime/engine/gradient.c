@@ -1,6 +1,6 @@
-/* One rank's share of a step: its nodes of the shard tree, in passes of at most plan->pass_shards shards. Nodes that fit
- * share a pass; a larger node is the sum of its halves, the right one in scratch, so memory stays within log2(V) + 1
- * gradient blocks however much is accumulated. */
+/* One rank's share of a step: its nodes of the shard tree, in passes of at most plan->pass_shards
+ * shards. Nodes that fit share a pass; a larger node is the sum of its halves, the right one in
+ * scratch, so memory stays within log2(V) + 1 gradient blocks however much is accumulated. */
 #include <string.h>
 
 #include "trainer_parts.h"
@@ -54,20 +54,28 @@ void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)
     size_t width = ds_shape_elements(ds_model_output(self->model));
     for (int k = lo; k < hi; k++) {
         size_t begin = gradient_begin(self, batch, k), row = begin - from;
-        self->shard[k] = (ds_shard){
-            .first_row = row, .rows = gradient_begin(self, batch, k + 1) - begin, .position = begin};
+        self->shard[k] = (ds_shard){.first_row = row,
+                                    .rows = gradient_begin(self, batch, k + 1) - begin,
+                                    .position = begin};
         if (classes)
             self->shard[k].targets.label = self->label + row;
         else
-            self->shard[k].targets = (ds_targets){.value = self->value + row * width, .width = width};
+            self->shard[k].targets =
+                (ds_targets){.value = self->value + row * width, .width = width};
     }
 }
 
-static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, size_t n, const ds_partial *partial)
+static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, size_t n,
+                               const ds_partial *partial)
 {
     int lo = partial[0].lo, hi = partial[n - 1].hi;
     gradient_fetch(self, batch, lo, hi);
-    ds_pass pass = {.step = self->step, .lo = lo, .hi = hi, .shard = self->shard + lo, .n_partials = n, .partial = partial};
+    ds_pass pass = {.step = self->step,
+                    .lo = lo,
+                    .hi = hi,
+                    .shard = self->shard + lo,
+                    .n_partials = n,
+                    .partial = partial};
     DS_TRY(ds_model_gradient(self->training, ds_sync_params(self->sync), &pass));
     for (int k = lo; k < hi; k++)
         self->loss[k] = self->shard[k].loss;
@@ -75,7 +83,8 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, size
     return DS_OK;
 }
 
-static ds_status gradient_node(ds_trainer *self, const batch_source *batch, ds_partial node, int depth)
+static ds_status gradient_node(ds_trainer *self, const batch_source *batch, ds_partial node,
+                               int depth)
 {
     if (node.hi - node.lo <= self->plan->pass_shards)
         return gradient_pass(self, batch, 1, &node);

@@ -1,5 +1,5 @@
-/* A bounded record of the training loss: at most DS_HISTORY points, evenly spread over the run, whatever is logged. Which
- * steps it holds is a pure function of how many steps there were. */
+/* A bounded record of the training loss: at most DS_HISTORY points, evenly spread over the run,
+ * whatever is logged. Which steps it holds is a pure function of how many steps there were. */
 #include "trainer_parts.h"
 
 ds_status history_create(ds_arena *arena, history *self)

@@ -1,5 +1,5 @@
-/* Will the plan fit this host? Asked before anything large is allocated: a host that overcommits kills ranks instead of
- * refusing. */
+/* Will the plan fit this host? Asked before anything large is allocated: a host that overcommits
+ * kills ranks instead of refusing. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -20,8 +20,8 @@ static size_t memory_available(void)
     return found ? (size_t)kib * 1024 : SIZE_MAX;
 }
 
-/* Parameters, staging, the sums of this rank's nodes, its part of the optimizer state, activations. In double: a config may ask for
- * more than a size_t holds. */
+/* Parameters, staging, the sums of this rank's nodes, its part of the optimizer state, activations.
+ * In double: a config may ask for more than a size_t holds. */
 static double memory_needed(const ds_trainer *self)
 {
     const ds_plan *plan = self->plan;
@@ -29,8 +29,10 @@ static double memory_needed(const ds_trainer *self)
     double block = (double)ds_model_layout(self->model)->n_floats * sizeof(float);
     double nodes = (double)(plan->node_begin[rank + 1] - plan->node_begin[rank]);
     double slots = (double)self->config->optimizer->n_slots / plan->ranks;
-    double rows = (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank), plan->pass_shards, true) +
-                  (double)ds_workspace_bytes(self->model, (size_t)self->config->eval_batch, 1, false);
+    double rows =
+        (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank), plan->pass_shards,
+                                   true) +
+        (double)ds_workspace_bytes(self->model, (size_t)self->config->eval_batch, 1, false);
     return block * (2 + nodes + slots) + rows;
 }
 
@@ -39,7 +41,8 @@ ds_status memory_check(const ds_trainer *self)
     double needed = memory_needed(self) * ds_world_host_ranks(self->world);
     double there = (double)memory_available(), gib = 1024.0 * 1024 * 1024;
     DS_CHECK(needed <= there, DS_ERR_USAGE,
-             "too little memory on %s: the plan needs %.1f GiB for %d rank%s, %.1f GiB are free; lower model sizes, batch.size or "
+             "too little memory on %s: the plan needs %.1f GiB for %d rank%s, %.1f GiB are free; "
+             "lower model sizes, batch.size or "
              "eval.batch, or use more hosts",
              ds_world_host(self->world), needed / gib, ds_world_host_ranks(self->world),
              ds_world_host_ranks(self->world) == 1 ? "" : "s", there / gib);

@@ -8,21 +8,23 @@
 #include "trainer_parts.h"
 
 /* The tensor at `path` of exactly this shape and type into `out`. */
-static ds_status restore_tensor(const ds_checkpoint *file, const char *path, ds_dtype type, const ds_shape *shape, void *out)
+static ds_status restore_tensor(const ds_checkpoint *file, const char *path, ds_dtype type,
+                                const ds_shape *shape, void *out)
 {
     size_t i = ds_checkpoint_find(file, path);
-    DS_CHECK(i < ds_checkpoint_n(file), DS_ERR_CHECKPOINT, "the checkpoint has no %s, which the model needs", path);
+    DS_CHECK(i < ds_checkpoint_n(file), DS_ERR_CHECKPOINT,
+             "the checkpoint has no %s, which the model needs", path);
     ds_tensor_info info = ds_checkpoint_tensor(file, i);
     char found[DS_SHAPE_TEXT], expected[DS_SHAPE_TEXT];
     DS_CHECK(info.type == type && ds_shape_equal(&info.shape, shape), DS_ERR_CHECKPOINT,
-             "%s has shape %s in the checkpoint, the model expects %s", path, ds_shape_text(&info.shape, found),
-             ds_shape_text(shape, expected));
+             "%s has shape %s in the checkpoint, the model expects %s", path,
+             ds_shape_text(&info.shape, found), ds_shape_text(shape, expected));
     return ds_checkpoint_read(file, i, out);
 }
 
 /* All tensors of a layout below `group` into a flat block. */
-static ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group, bool trainable_only,
-                               float *flat)
+static ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group,
+                               bool trainable_only, float *flat)
 {
     const ds_layout *layout = ds_model_layout(self->model);
     for (size_t i = 0; i < layout->n_params; i++) {
@@ -50,7 +52,8 @@ ds_status restore_params(ds_trainer *self, const ds_checkpoint *file, float *fla
 static ds_status restore_int(const ds_checkpoint *file, const char *name, int64_t *out)
 {
     const ds_attr *attr = ds_checkpoint_attr(file, name);
-    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_INT, DS_ERR_CHECKPOINT, "the checkpoint has no integer /run/%s", name);
+    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_INT, DS_ERR_CHECKPOINT,
+             "the checkpoint has no integer /run/%s", name);
     *out = attr->integer;
     return DS_OK;
 }
@@ -58,7 +61,8 @@ static ds_status restore_int(const ds_checkpoint *file, const char *name, int64_
 static ds_status restore_real(const ds_checkpoint *file, const char *name, double *out)
 {
     const ds_attr *attr = ds_checkpoint_attr(file, name);
-    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_REAL, DS_ERR_CHECKPOINT, "the checkpoint has no real /run/%s", name);
+    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_REAL, DS_ERR_CHECKPOINT,
+             "the checkpoint has no real /run/%s", name);
     *out = attr->real;
     return DS_OK;
 }
@@ -66,7 +70,8 @@ static ds_status restore_real(const ds_checkpoint *file, const char *name, doubl
 static ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out)
 {
     const ds_attr *attr = ds_checkpoint_attr(file, name);
-    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_TEXT, DS_ERR_CHECKPOINT, "the checkpoint has no text /run/%s", name);
+    DS_CHECK(attr != NULL && attr->kind == DS_ATTR_TEXT, DS_ERR_CHECKPOINT,
+             "the checkpoint has no text /run/%s", name);
     *out = attr->text;
     return DS_OK;
 }
@@ -125,9 +130,12 @@ static ds_status restore_numerics(const ds_trainer *self, const ds_checkpoint *f
     if (strcmp(then, now) == 0)
         return DS_OK;
     DS_CHECK(!self->config->compute.strict, DS_ERR_CHECKPOINT,
-             "the checkpoint was made with %s; this run has %s, and compute.strict is true", then, now);
+             "the checkpoint was made with %s; this run has %s, and compute.strict is true", then,
+             now);
     if (ds_world_rank(self->world) == 0)
-        ds_log(DS_LOG_WARN, "the bits will differ from an undisturbed run: the checkpoint was made with %s; this run has %s",
+        ds_log(DS_LOG_WARN,
+               "the bits will differ from an undisturbed run: the checkpoint was made with %s; "
+               "this run has %s",
                then, now);
     return DS_OK;
 }
@@ -142,11 +150,15 @@ ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_tr
     DS_TRY(ds_config_create(text, "", 0, NULL, &then));
     DS_TRY(ds_config_compare(then, self->config, spec->n_set, spec->set, sizeof keys, keys, &n));
     DS_CHECK(n == 0, DS_ERR_CHECKPOINT,
-             "the config differs from the checkpoint's in what shapes the numbers: %s; restore it, or say so with --set", keys);
+             "the config differs from the checkpoint's in what shapes the numbers: %s; restore it, "
+             "or say so with --set",
+             keys);
     DS_TRY(restore_text(file, "data", &data));
-    snprintf(identity, sizeof identity, "%016" PRIx64, self->splits->train != NULL ? self->splits->train->identity : 0);
+    snprintf(identity, sizeof identity, "%016" PRIx64,
+             self->splits->train != NULL ? self->splits->train->identity : 0);
     DS_CHECK(strcmp(data, identity) == 0, DS_ERR_CHECKPOINT,
-             "the training data differ from the checkpoint's (identity %s, then %s)", identity, data);
+             "the training data differ from the checkpoint's (identity %s, then %s)", identity,
+             data);
     return restore_numerics(self, file);
 }
 
@@ -181,7 +193,8 @@ static ds_status restore_history(ds_trainer *self, const ds_checkpoint *file)
 }
 
 /* What this continuation adds to the run's story. */
-static ds_status restore_lineage(ds_trainer *self, const ds_checkpoint *file)
+static ds_status restore_lineage(ds_trainer *self, const ds_checkpoint *file,
+                                 const ds_trainer_spec *spec)
 {
     const char *then = NULL;
     DS_TRY(restore_text(file, "lineage", &then));
@@ -189,6 +202,8 @@ static ds_status restore_lineage(ds_trainer *self, const ds_checkpoint *file)
     cJSON *item = cJSON_CreateObject();
     cJSON_AddNumberToObject(item, "step", (double)self->step);
     cJSON_AddNumberToObject(item, "ranks", ds_world_size(self->world));
+    if (spec->n_set > 0)
+        cJSON_AddItemToObject(item, "set", cJSON_CreateStringArray(spec->set, (int)spec->n_set));
     cJSON_AddItemToArray(list, item);
     char *text = cJSON_PrintUnformatted(list);
     cJSON_Delete(list);
@@ -198,18 +213,20 @@ static ds_status restore_lineage(ds_trainer *self, const ds_checkpoint *file)
     return status;
 }
 
-static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file)
+static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file,
+                                  const ds_trainer_spec *spec)
 {
     DS_TRY(restore_int(file, "step", &self->step));
+    self->loaded_step = self->step;
     DS_TRY(restore_stopping(self, file));
     DS_TRY(restore_history(self, file));
-    return restore_lineage(self, file);
+    return restore_lineage(self, file, spec);
 }
 
-ds_status restore_run(ds_trainer *self, const ds_checkpoint *file)
+ds_status restore_run(ds_trainer *self, const ds_checkpoint *file, const ds_trainer_spec *spec)
 {
     const ds_optim_ops *optimizer = self->config->optimizer;
-    DS_TRY(ds_agree(self->world, restore_counters(self, file)));
+    DS_TRY(ds_agree(self->world, restore_counters(self, file, spec)));
     for (size_t s = 0; s < optimizer->n_slots; s++) {
         char group[128];
         snprintf(group, sizeof group, "/optimizer/%s", optimizer->slot_name[s]);
@@ -237,7 +254,8 @@ static ds_status restore_matching(ds_trainer *self, const ds_checkpoint *file, f
         }
         free(outside);
     }
-    DS_CHECK(matched > 0, DS_ERR_CHECKPOINT, "no tensor of the checkpoint fits the model by name and shape");
+    DS_CHECK(matched > 0, DS_ERR_CHECKPOINT,
+             "no tensor of the checkpoint fits the model by name and shape");
     return DS_OK;
 }
 
@@ -245,13 +263,15 @@ static ds_status restore_from_path(ds_trainer *self, const char *path)
 {
     ds_auto(ds_checkpoint) file = NULL;
     DS_TRY(ds_checkpoint_open(path, &file));
-    memcpy(self->staging, ds_trainer_params(self), ds_model_layout(self->model)->n_floats * sizeof *self->staging);
+    memcpy(self->staging, ds_trainer_params(self),
+           ds_model_layout(self->model)->n_floats * sizeof *self->staging);
     return restore_matching(self, file, self->staging);
 }
 
 ds_status ds_trainer_init_from(ds_trainer *self, const char *path)
 {
-    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: give its checkpoint there");
+    DS_CHECK(!self->inference, DS_ERR_USAGE,
+             "this trainer was opened for inference: give its checkpoint there");
     DS_TRY(ds_agree(self->world, restore_from_path(self, path)));
     return ds_sync_load(self->sync, self->staging);
 }

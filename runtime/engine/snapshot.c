@@ -1,5 +1,6 @@
-/* A run as a checkpoint: parameters and optimizer state in their outside shapes, the input's normalisation, the loss history,
- * and as attributes of /run all that a resumed run needs to go on bit for bit. */
+/* A run as a checkpoint: parameters and optimizer state in their outside shapes, the input's
+ * normalisation, the loss history, and as attributes of /run all that a resumed run needs to go on
+ * bit for bit. */
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,7 +56,8 @@ static ds_status snapshot_tensors(snapshot *self)
         if (slot == 0)
             DS_TRY(ds_arena_printf(self->arena, &path, "/parameters/%s", param->name));
         else
-            DS_TRY(ds_arena_printf(self->arena, &path, "/optimizer/%s/%s", optimizer->slot_name[slot - 1], param->name));
+            DS_TRY(ds_arena_printf(self->arena, &path, "/optimizer/%s/%s",
+                                   optimizer->slot_name[slot - 1], param->name));
         ds_entry *entry = &self->entry[self->n_entries++];
         *entry = (ds_entry){.path = path, .type = DS_F32, .shape = param->shape, .context = self};
         entry->stage = slot == 0 ? snapshot_stage_param : snapshot_stage_slot;
@@ -64,7 +66,8 @@ static ds_status snapshot_tensors(snapshot *self)
     return DS_OK;
 }
 
-static void snapshot_vector(snapshot *self, const char *path, ds_dtype type, size_t n, const void *data)
+static void snapshot_vector(snapshot *self, const char *path, ds_dtype type, size_t n,
+                            const void *data)
 {
     if (n == 0)
         return;
@@ -90,8 +93,9 @@ static void snapshot_real(snapshot *self, const char *name, double value)
 static ds_status snapshot_keep(snapshot *self, const char *name, char *text)
 {
     char *kept = NULL;
-    ds_status status = text == NULL ? DS_FAIL(DS_ERR_NOMEM, "out of memory for checkpoint attribute %s", name)
-                                    : ds_arena_text(self->arena, text, &kept);
+    ds_status status =
+        text == NULL ? DS_FAIL(DS_ERR_NOMEM, "out of memory for checkpoint attribute %s", name)
+                     : ds_arena_text(self->arena, text, &kept);
     free(text);
     if (status == DS_OK)
         snapshot_text(self, name, kept);
@@ -136,7 +140,8 @@ static ds_status snapshot_run(snapshot *self)
     ds_numerics_text(&t->numerics, sizeof numerics, numerics);
     DS_TRY(ds_arena_text(self->arena, numerics, &text));
     snapshot_text(self, "numerics", text);
-    DS_TRY(ds_arena_printf(self->arena, &text, "%016" PRIx64, t->splits->train != NULL ? t->splits->train->identity : 0));
+    DS_TRY(ds_arena_printf(self->arena, &text, "%016" PRIx64,
+                           t->splits->train != NULL ? t->splits->train->identity : 0));
     snapshot_text(self, "data", text);
     snapshot_text(self, "lineage", t->lineage);
     snapshot_int(self, "format", 1);
@@ -154,8 +159,10 @@ static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
 {
     *self = (snapshot){.trainer = trainer, .slot = SIZE_MAX};
     DS_TRY(ds_arena_create("a checkpoint", &self->arena));
-    size_t tensors = ds_model_layout(trainer->model)->n_params * (1 + trainer->config->optimizer->n_slots);
-    DS_TRY(ds_arena_take(self->arena, tensors + 4, sizeof *self->entry, "checkpoint entries", &self->entry));
+    size_t tensors =
+        ds_model_layout(trainer->model)->n_params * (1 + trainer->config->optimizer->n_slots);
+    DS_TRY(ds_arena_take(self->arena, tensors + 4, sizeof *self->entry, "checkpoint entries",
+                         &self->entry));
     DS_TRY(snapshot_tensors(self));
     const ds_normalizer *normalizer = &trainer->splits->normalizer;
     snapshot_vector(self, "/input/mean", DS_F32, normalizer->n, normalizer->mean);
@@ -183,6 +190,7 @@ ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *p
 
 ds_status ds_trainer_save(ds_trainer *self, const char *dir)
 {
-    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: it has nothing new to save");
+    DS_CHECK(!self->inference, DS_ERR_USAGE,
+             "this trainer was opened for inference: it has nothing new to save");
     return snapshot_write(self, dir, 0, NULL);
 }

@@ -1,31 +1,39 @@
-/* THE step: gradients of this rank's shards, their sum and the update, and what to do when numbers are not finite. */
+/* THE step: gradients of this rank's shards, their sum and the update, and what to do when numbers
+ * are not finite. */
 #include <math.h>
 
 #include "trainer_parts.h"
 
-static double step_rate(const ds_trainer *self)
+double step_rate(const ds_trainer *self)
 {
     const ds_config *c = self->config;
-    ds_lr_common common = {.base = c->lr, .warmup_steps = c->warmup_steps, .total_steps = self->plan->total_steps};
+    ds_lr_common common = {
+        .base = c->lr, .warmup_steps = c->warmup_steps, .total_steps = self->plan->total_steps};
     return ds_lr_rate(c->schedule, c->schedule_options, &common, self->step);
 }
 
-static ds_status step_not_finite(ds_trainer *self, const batch_source *batch, const ds_outcome *outcome)
+static ds_status step_not_finite(ds_trainer *self, const batch_source *batch,
+                                 const ds_outcome *outcome)
 {
-    char why[1024];
-    DS_TRY(diagnose_step(self, batch, outcome->bad_shard, sizeof why, why));
+    DS_TRY(diagnose_step(self, batch, outcome->bad_shard, sizeof self->why, self->why));
     if (self->config->train.skip_nan) {
-        ds_log(DS_LOG_WARN, "skipped %s", why);
+        ds_log(DS_LOG_WARN, "skipped %s", self->why);
         return DS_OK;
     }
     return DS_FAIL(DS_ERR_DIVERGED,
-                   "not finite at %s; lower optimizer.lr, clip gradients (optimizer.clip_norm) or set train.on_nan: skip",
-                   why);
+                   "not finite at %s; lower optimizer.lr, clip gradients (optimizer.clip_norm) or "
+                   "set train.on_nan: skip",
+                   self->why);
 }
 
-ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish, ds_outcome *outcome)
+ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
+                     ds_outcome *outcome)
 {
-    DS_TRY(gradient_of_batch(self, batch));
+    /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it there. */
+    ds_status mine = gradient_of_batch(self, batch);
+    int first_shard = ds_plan_shard_begin(self->plan, ds_world_rank(self->world));
+    if (mine != DS_OK)
+        self->bad[first_shard] = true;
     ds_step step = {.t = self->step,
                     .samples = batch->n,
                     .lr = step_rate(self),
@@ -34,8 +42,10 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
                     .word = wish->word,
                     .want_norm = wish->norm};
     DS_TRY(ds_sync_step(self->sync, &step, outcome));
-    if (!outcome->finite)
+    if (!outcome->finite) {
+        DS_TRY(ds_agree(self->world, mine));
         DS_TRY(step_not_finite(self, batch, outcome));
+    }
     self->step++;
     if (outcome->finite)
         history_add(&self->history, self->step, outcome->loss);
@@ -56,25 +66,30 @@ ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome
 
 ds_status ds_trainer_step(ds_trainer *self, ds_outcome *outcome)
 {
-    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: it cannot train");
+    DS_CHECK(!self->inference, DS_ERR_USAGE,
+             "this trainer was opened for inference: it cannot train");
     step_wish wish = {.word = 0, .norm = true};
     return step_next(self, &wish, outcome);
 }
 
-ds_status ds_trainer_step_on(ds_trainer *self, size_t n, const float *x, const int32_t *label, const float *value,
-                             ds_outcome *outcome)
+ds_status ds_trainer_step_on(ds_trainer *self, size_t n, const float *x, const int32_t *label,
+                             const float *value, ds_outcome *outcome)
 {
-    DS_CHECK(!self->inference, DS_ERR_USAGE, "this trainer was opened for inference: it cannot train");
-    DS_CHECK(n > 0 && n <= self->plan->batch, DS_ERR_USAGE, "a batch of %zu samples; the plan takes 1 to %zu", n,
-             self->plan->batch);
+    DS_CHECK(!self->inference, DS_ERR_USAGE,
+             "this trainer was opened for inference: it cannot train");
+    DS_CHECK(n > 0 && n <= self->plan->batch, DS_ERR_USAGE,
+             "a batch of %zu samples; the plan takes 1 to %zu", n, self->plan->batch);
     bool classes = self->config->loss->target == DS_TARGET_CLASS;
-    DS_CHECK(x != NULL && (classes ? label != NULL : value != NULL), DS_ERR_USAGE, "loss %s needs samples and %s",
-             self->config->loss->name, classes ? "labels" : "values");
+    DS_CHECK(x != NULL && (classes ? label != NULL : value != NULL), DS_ERR_USAGE,
+             "loss %s needs samples and %s", self->config->loss->name,
+             classes ? "labels" : "values");
     size_t n_classes = ds_shape_elements(ds_model_output(self->model));
     for (size_t i = 0; classes && i < n; i++)
         DS_CHECK(label[i] >= 0 && (size_t)label[i] < n_classes, DS_ERR_DATA,
-                 "label %d of sample %zu is out of range; expected 0 to %zu", label[i], i, n_classes - 1);
-    batch_source batch = {.n = n, .x = x, .label = classes ? label : NULL, .value = classes ? NULL : value};
+                 "label %d of sample %zu is out of range; expected 0 to %zu", label[i], i,
+                 n_classes - 1);
+    batch_source batch = {
+        .n = n, .x = x, .label = classes ? label : NULL, .value = classes ? NULL : value};
     step_wish wish = {.word = 0, .norm = true};
     return step_batch(self, &batch, &wish, outcome);
 }

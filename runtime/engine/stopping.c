@@ -1,5 +1,6 @@
-/* Stopping rules: a gradient norm below a threshold, a training loss that no longer falls, a validation loss that no longer
- * falls. Their counters are plain data so that a resumed run stops where the undisturbed one does. */
+/* Stopping rules: a gradient norm below a threshold, a training loss that no longer falls, a
+ * validation loss that no longer falls. Their counters are plain data so that a resumed run stops
+ * where the undisturbed one does. */
 #include <math.h>
 #include <stdio.h>
 
@@ -7,8 +8,10 @@
 
 void stopping_reset(stopping *self)
 {
-    *self = (stopping){.plateau_best = INFINITY, .early_best = INFINITY,
-        .early_reference = INFINITY, .best_step = -1};
+    *self = (stopping){.plateau_best = INFINITY,
+                       .early_best = INFINITY,
+                       .early_reference = INFINITY,
+                       .best_step = -1};
 }
 
 static void stopping_end(stopping *self, const char *reason)

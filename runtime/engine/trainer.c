@@ -67,5 +67,6 @@ ds_status ds_trainer_hash(const ds_trainer *self, uint64_t *params_hash)
 
 bool ds_trainer_finished(const ds_trainer *self)
 {
-    return self->plan != NULL && (self->step >= self->plan->total_steps || self->stopping.reason[0] != '\0');
+    return self->plan != NULL &&
+           (self->step >= self->plan->total_steps || self->stopping.reason[0] != '\0');
 }

@@ -9,7 +9,8 @@
 
 enum { DS_MAX_DEPTH = 32, DS_HISTORY = 4096 };
 
-/* Losses of past steps: every `stride`-th step; when full, every second one goes and the stride doubles. */
+/* Losses of past steps: every `stride`-th step; when full, every second one goes and the stride
+ * doubles. */
 typedef struct history {
     size_t n;
     int64_t stride;
@@ -35,69 +36,79 @@ struct ds_trainer {
     ds_model *model;
     ds_splits *splits;
     ds_plan *plan;
-    ds_sync *sync;       /* NULL with inference: then `own_params` */
+    ds_sync *sync; /* NULL with inference: then `own_params` */
     float *own_params;
     ds_workspace *training, *evaluating;
     bool inference;
-    ds_kept_data kept;   /* normalisation and classes of the checkpoint it was opened from */
+    ds_kept_data kept; /* normalisation and classes of the checkpoint it was opened from */
     /* the batch */
-    uint64_t *index;     /* (rows of a pass or an evaluation block) */
+    uint64_t *index; /* (rows of a pass or an evaluation block) */
     int32_t *label;
     float *value;
-    ds_shard *shard;     /* (V) */
-    double *loss;        /* (V) */
-    bool *bad;           /* (V) */
+    ds_shard *shard;              /* (V) */
+    double *loss;                 /* (V) */
+    bool *bad;                    /* (V) */
     float *scratch[DS_MAX_DEPTH]; /* right-hand sums of nodes larger than a pass */
-    float *staging;      /* flat block for reading and writing optimizer slots */
+    float *staging;               /* flat block for reading and writing optimizer slots */
     /* scores */
     double *block_sum;
     int64_t *confusion;
     /* the run */
     int64_t step;
+    int64_t loaded_step; /* of the checkpoint this run goes on from; -1: a fresh run */
     stopping stopping;
     history history;
-    char *lineage;       /* JSON list of resumptions */
+    char *lineage;  /* JSON list of resumptions */
+    char why[1024]; /* diagnosis of the last step that was not finite */
 };
 
 /* The samples of one update: from the run's data, or from memory. */
 typedef struct batch_source {
-    size_t n, position;  /* samples; epoch position of the first */
+    size_t n, position; /* samples; epoch position of the first */
     ds_order order;
-    const float *x;      /* (n, elements), or NULL: the training split */
+    const float *x; /* (n, elements), or NULL: the training split */
     const int32_t *label;
     const float *value;
 } batch_source;
 
 /* memory.c. Local. USAGE when the plan needs more memory than this host has. */
 ds_status memory_check(const ds_trainer *self) DS_NODISCARD;
-/* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and verdicts. */
+/* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and
+ * verdicts. */
 ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch) DS_NODISCARD;
 /* gradient.c. Local. Fill the workspace with shard k alone, for a replay. */
 void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi);
 /* evaluate.c. Local. Sums kept by evaluation block; the data of a split, or NULL. */
 size_t evaluate_columns(const ds_trainer *self);
 const ds_dataset *evaluate_split(const ds_trainer *self, const char *split);
-/* diagnose.c. Collective. Why was the step not finite? One line into text, the same on all ranks. */
-ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_shard, size_t room, char *text) DS_NODISCARD;
+/* diagnose.c. Collective. Why was the step not finite? One line into text, the same on all ranks.
+ */
+ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_shard, size_t room,
+                        char *text) DS_NODISCARD;
 
 /* What a caller wants of a step besides the update. */
 typedef struct step_wish {
     int word;  /* rank 0's word to all */
     bool norm; /* the gradient norm is needed whatever the config says */
 } step_wish;
+/* step.c. Local. The learning rate of the next update. */
+double step_rate(const ds_trainer *self);
 /* step.c. Collective. The next batch of the run; any batch. */
 ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome) DS_NODISCARD;
-ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish, ds_outcome *outcome) DS_NODISCARD;
+ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
+                     ds_outcome *outcome) DS_NODISCARD;
 
 /* snapshot.c. Collective. */
 ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *path) DS_NODISCARD;
 /* restore.c. Local, alike on all ranks. Parameters of a file; state of a run. */
 ds_status restore_params(ds_trainer *self, const ds_checkpoint *file, float *flat) DS_NODISCARD;
-ds_status restore_run(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
+ds_status restore_run(ds_trainer *self, const ds_checkpoint *file,
+                      const ds_trainer_spec *spec) DS_NODISCARD;
 /* restore.c. Local. Normalisation and class names of a file, in the trainer's arena. */
 ds_status restore_data(ds_trainer *self, const ds_checkpoint *file, ds_kept_data *out) DS_NODISCARD;
 /* restore.c. Local. Does this config go on from that file? CHECKPOINT naming the keys. */
-ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_trainer_spec *spec) DS_NODISCARD;
+ds_status restore_check(ds_trainer *self, const ds_checkpoint *file,
+                        const ds_trainer_spec *spec) DS_NODISCARD;
 
 /* stopping.c. Local, alike on all ranks. */
 void stopping_reset(stopping *self);

@@ -1,10 +1,12 @@
-/* Events of a run: each becomes a line of metrics.jsonl, and a line for people where it is worth one. */
+/* Events of a run: each becomes a line of metrics.jsonl, and a line for people where it is worth
+ * one. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "descent/clock.h"
 #include "descent/log.h"
+
 #include "report_parts.h"
 
 struct ds_report {
@@ -25,7 +27,8 @@ ds_status ds_report_create(const ds_report_spec *spec, ds_report **out)
         self->dir = strdup(spec->dir);
         DS_CHECK(self->dir != NULL, DS_ERR_NOMEM, "out of memory for the report");
         DS_TRY(metrics_open(spec->dir, spec->from_step, &self->metrics));
-        DS_TRY(ds_status_file_write(spec->dir, "running", 0, spec->from_step < 0 ? 0 : spec->from_step, ""));
+        DS_TRY(ds_status_file_write(spec->dir, "running", 0,
+                                    spec->from_step < 0 ? 0 : spec->from_step, ""));
     }
     *out = ds_steal(guard);
     return DS_OK;
@@ -82,9 +85,10 @@ ds_status ds_report_start(ds_report *self, const ds_run_facts *f)
         event_number(e, "total_steps", (double)f->total_steps);
     cJSON_AddStringToObject(e, "numerics", f->numerics);
     event_number(e, "time", ds_clock_wall_s());
-    progress_say(&self->progress, "%s: %zu parameters, %zu samples, batch %zu in %d shards, %d rank%s on %d host%s",
-                 f->name, f->parameters, f->samples, f->batch, f->shards, f->ranks, f->ranks == 1 ? "" : "s", f->hosts,
-                 f->hosts == 1 ? "" : "s");
+    progress_say(&self->progress,
+                 "%s: %zu parameters, %zu samples, batch %zu in %d shards, %d rank%s on %d host%s",
+                 f->name, f->parameters, f->samples, f->batch, f->shards, f->ranks,
+                 f->ranks == 1 ? "" : "s", f->hosts, f->hosts == 1 ? "" : "s");
     progress_say(&self->progress, "%s", f->numerics);
     return event_write(self, e);
 }
@@ -96,7 +100,8 @@ ds_status ds_report_resume(ds_report *self, int64_t step, int ranks)
     cJSON *e = event_new("resume");
     event_number(e, "step", (double)step);
     event_number(e, "ranks", ranks);
-    progress_say(&self->progress, "resumed at step %" PRId64 " on %d rank%s", step, ranks, ranks == 1 ? "" : "s");
+    progress_say(&self->progress, "resumed at step %" PRId64 " on %d rank%s", step, ranks,
+                 ranks == 1 ? "" : "s");
     return event_write(self, e);
 }
 
@@ -124,13 +129,13 @@ ds_status ds_report_eval(ds_report *self, int64_t step, const char *split, const
     event_number(e, "loss", s->loss);
     if (s->classes) {
         event_number(e, "accuracy", s->accuracy);
-        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.4f, accuracy %.2f %%", step, split, s->loss,
-                     100 * s->accuracy);
+        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.4f, accuracy %.2f %%", step,
+                     split, s->loss, 100 * s->accuracy);
     } else {
         event_number(e, "mae", s->mae);
         event_number(e, "r2", s->r2);
-        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.6g, MAE %.6g, R2 %.4f", step, split, s->loss, s->mae,
-                     s->r2);
+        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.6g, MAE %.6g, R2 %.4f", step,
+                     split, s->loss, s->mae, s->r2);
     }
     return event_write(self, e);
 }
@@ -168,7 +173,8 @@ ds_status ds_report_end(ds_report *self, int64_t step, const char *reason, uint6
     cJSON_AddStringToObject(e, "reason", reason);
     cJSON_AddStringToObject(e, "params_hash", hash);
     event_number(e, "wall_s", wall);
-    progress_say(&self->progress, "end at step %" PRId64 " (%s) after %.1f s, params_hash %s", step, reason, wall, hash);
+    progress_say(&self->progress, "end at step %" PRId64 " (%s) after %.1f s, params_hash %s", step,
+                 reason, wall, hash);
     return event_write(self, e);
 }
 
@@ -181,7 +187,8 @@ void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_p
     if (self->dir == NULL || now - self->beat_ns < 1000000000)
         return;
     self->beat_ns = now;
-    /* A missed heartbeat is no reason to stop a run: a full disk shows in metrics.jsonl and checkpoints. */
+    /* A missed heartbeat is no reason to stop a run: a full disk shows in metrics.jsonl and
+     * checkpoints. */
     if (ds_status_file_write(self->dir, "running", 0, step, "") != DS_OK)
         ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
 }

@@ -1,5 +1,6 @@
-/* DIR/metrics.jsonl: one compact JSON object a line, flushed line by line. On resume it is cut back to the checkpoint's
- * step: a new file takes the lines that stay and is renamed over the old one, so a kill in between loses nothing. */
+/* DIR/metrics.jsonl: one compact JSON object a line, flushed line by line. On resume it is cut back
+ * to the checkpoint's step: a new file takes the lines that stay and is renamed over the old one,
+ * so a kill in between loses nothing. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-/* The progress of a run for a person. On a terminal one line is drawn over and over; elsewhere plain lines, few of them.
- * Under mpirun a rank's own stdout is always a pseudo-terminal, so mpirun's stdout is asked instead. */
+/* The progress of a run for a person. On a terminal one line is drawn over and over; elsewhere
+ * plain lines, few of them. Under mpirun a rank's own stdout is always a pseudo-terminal, so
+ * mpirun's stdout is asked instead. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "descent/clock.h"
+
 #include "report_parts.h"
 
 static int progress_width(void)
@@ -82,7 +84,8 @@ void progress_beat(progress *self, int64_t step, double loss, double rate)
     progress_eta(self, step, now, sizeof eta, eta);
     if (self->total != INT64_MAX)
         snprintf(of, sizeof of, "/%lld", (long long)self->total);
-    snprintf(line, sizeof line, "step %lld%s  loss %.4f  %.0f samples/s%s", (long long)step, of, loss, rate, eta);
+    snprintf(line, sizeof line, "step %lld%s  loss %.4f  %.0f samples/s%s", (long long)step, of,
+             loss, rate, eta);
     if (self->width == 0) {
         fprintf(self->out, "%s\n", line);
     } else {

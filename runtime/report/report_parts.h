@@ -21,7 +21,11 @@ void progress_say(progress *self, const char *fmt, ...) DS_PRINTF(2, 3);
 void progress_beat(progress *self, int64_t step, double loss, double rate);
 void progress_close(progress *self);
 
-/* Keep of DIR/metrics.jsonl the whole lines up to `from_step` (-1: nothing), and append from there. */
+/* Replace DIR/name atomically. */
+ds_status report_replace(const char *dir, const char *name, const char *text) DS_NODISCARD;
+
+/* Keep of DIR/metrics.jsonl the whole lines up to `from_step` (-1: nothing), and append from there.
+ */
 ds_status metrics_open(const char *dir, int64_t from_step, FILE **out) DS_NODISCARD;
 /* Write `event` as one compact line and delete it. `event` NULL means memory ran out. */
 ds_status metrics_write(FILE *file, cJSON *event) DS_NODISCARD;

@@ -1,0 +1,102 @@
+/* descent predict: outputs of a checkpoint for the samples of a file. Class models give probabilities. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "predictions.h"
+#include "saved.h"
+
+typedef struct predict {
+    const char *out, *format;
+    arg_list set, positional;
+    const predictions_writer *writer;
+} predict;
+
+static ds_status predict_parse(predict *self, int argc, char **argv)
+{
+    const arg table[] = {{"--out", ARG_VALUE, &self->out},
+                         {"--format", ARG_VALUE, &self->format},
+                         {"--set", ARG_LIST, &self->set},
+                         {NULL, ARG_FLAG, NULL}};
+    DS_TRY(args_parse(argc, argv, table, &self->positional));
+    DS_TRY(args_expect("predict", &self->positional, 2, 2, "a checkpoint and an input file (- for stdin)"));
+    const char *dot = self->out == NULL ? NULL : strrchr(self->out, '.');
+    const char *name = self->format != NULL ? self->format : "csv";
+    if (self->format == NULL && dot != NULL && predictions_writer_find(dot + 1) != NULL)
+        name = dot + 1;
+    self->writer = predictions_writer_find(name);
+    DS_CHECK(self->writer != NULL, DS_ERR_USAGE, "predict: unknown format '%s'; expected csv, npy or jsonl", name);
+    return DS_OK;
+}
+
+/* Softmax of each row, in double. */
+static void predict_probabilities(size_t rows, size_t cols, float *z)
+{
+    for (size_t i = 0; i < rows; i++, z += cols) {
+        double top = (double)z[0], sum = 0;
+        for (size_t j = 1; j < cols; j++)
+            top = (double)z[j] > top ? (double)z[j] : top;
+        for (size_t j = 0; j < cols; j++)
+            sum += exp((double)z[j] - top);
+        for (size_t j = 0; j < cols; j++)
+            z[j] = (float)(exp((double)z[j] - top) / sum);
+    }
+}
+
+static ds_status predict_write(const predict *self, const predictions *p)
+{
+    FILE *file = self->out == NULL ? stdout : fopen(self->out, "w");
+    DS_CHECK(file != NULL, DS_ERR_WRITE, "cannot write %s: %s", self->out, strerror(errno));
+    self->writer->write(p, file);
+    bool good = fflush(file) == 0 && !ferror(file);
+    int why = errno;
+    if (file != stdout)
+        good = fclose(file) == 0 && good;
+    DS_CHECK(good, DS_ERR_WRITE, "cannot write %s: %s", self->out == NULL ? "standard output" : self->out, strerror(why));
+    return DS_OK;
+}
+
+static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *trainer, const ds_dataset *data)
+{
+    predictions p = {.rows = data->n, .cols = ds_shape_elements(ds_model_output(ds_trainer_model(trainer)))};
+    p.classes = ds_trainer_config(trainer)->loss->target == DS_TARGET_CLASS;
+    p.class_name = ds_trainer_class_names(trainer, &p.n_names);
+    float *out = calloc(p.rows * p.cols + 1, sizeof *out);
+    ds_status status = out != NULL ? DS_OK : DS_FAIL(DS_ERR_NOMEM, "out of memory for %zu predictions", p.rows);
+    status = ds_agree(world, status);
+    if (status == DS_OK)
+        status = ds_trainer_predict_data(trainer, data, out);
+    if (status == DS_OK && p.classes)
+        predict_probabilities(p.rows, p.cols, out);
+    p.value = out;
+    if (status == DS_OK)
+        status = ds_agree(world, ds_world_rank(world) == 0 ? predict_write(self, &p) : DS_OK);
+    free(out);
+    return status;
+}
+
+static ds_status predict_run(ds_world *world, int argc, char **argv)
+{
+    predict self = {0};
+    DS_TRY(predict_parse(&self, argc, argv));
+    ds_auto(ds_trainer) trainer = NULL;
+    ds_auto(ds_dataset) data = NULL;
+    DS_TRY(saved_open(world, self.positional.item[0], &self.set, false, &trainer));
+    DS_TRY(predictions_read(world, self.positional.item[1], trainer, &data));
+    return predict_data(world, &self, trainer, data);
+}
+
+extern const ds_command ds_command_predict;
+const ds_command ds_command_predict = {
+    .name = "predict",
+    .usage = "predict CKPT INPUT [--out FILE] [--format csv|npy|jsonl] [--set KEY=VALUE]...",
+    .help = "Outputs of a checkpoint for each sample of INPUT: a csv (columns by the training names where it has a header), an IDX\n"
+            "file (.gz too), HDF5, or - for a csv on standard input. Inputs are normalised as in training. Class models give\n"
+            "the class and the probabilities of all; others the outputs. csv is the default format, or what --out ends in; npy\n"
+            "holds the (samples, outputs) float32 array.\n",
+    .computes = true,
+    .run = predict_run,
+};

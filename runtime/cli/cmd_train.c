@@ -1,0 +1,231 @@
+/* descent train: the directory, the trainer, the run, its end. Phases that touch files of the run belong to rank 0 and are agreed on. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "command.h"
+#include "descent/checkpoint.h"
+#include "descent/trainer.h"
+#include "shared_text.h"
+
+typedef struct train {
+    ds_world *world;
+    const char *config_path, *out, *resume, *init;
+    arg_list set;
+    bool overwrite, dry_run, quiet;
+    char *text;         /* of the config */
+    char path[4096];    /* of the config, absolute */
+    char dir[4096];     /* of the run */
+    char from[4096];    /* the checkpoint to go on from, or "" */
+    int lock;           /* rank 0's; -1 */
+    ds_trainer *trainer;
+    ds_report *report;  /* rank 0's */
+} train;
+
+/* The one signal flag: set by INT, TERM and USR1; a second INT ends the program at once. */
+static volatile int train_stop;
+
+static void train_signal(int number)
+{
+    if (number == SIGINT && train_stop != 0)
+        signal(SIGINT, SIG_DFL);
+    train_stop = 1;
+}
+
+static void train_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = train_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static ds_status train_parse(train *self, int argc, char **argv)
+{
+    const arg table[] = {{"--set", ARG_LIST, &self->set},
+                         {"--out", ARG_VALUE, &self->out},
+                         {"--resume", ARG_OPTIONAL, &self->resume},
+                         {"--init", ARG_VALUE, &self->init},
+                         {"--overwrite", ARG_FLAG, &self->overwrite},
+                         {"--dry-run", ARG_FLAG, &self->dry_run},
+                         {"--quiet", ARG_FLAG, &self->quiet},
+                         {NULL, ARG_FLAG, NULL}};
+    arg_list positional;
+    DS_TRY(args_parse(argc, argv, table, &positional));
+    DS_TRY(args_expect("train", &positional, 1, 1, "one config file"));
+    self->config_path = positional.item[0];
+    DS_CHECK(self->resume == NULL || !self->overwrite, DS_ERR_USAGE, "train: --resume and --overwrite exclude each other");
+    DS_CHECK(self->resume == NULL || self->init == NULL, DS_ERR_USAGE,
+             "train: --resume and --init exclude each other: a resumed run has its weights");
+    return DS_OK;
+}
+
+/* Rank 0: where the run lives, and whether it may. */
+static ds_status train_place(train *self)
+{
+    ds_auto(ds_config) config = NULL;
+    DS_TRY(ds_config_create(self->text, self->path, self->set.n, self->set.item, &config));
+    char relative[4096];
+    if (self->out != NULL)
+        snprintf(relative, sizeof relative, "%s", self->out);
+    else
+        snprintf(relative, sizeof relative, "runs/%s", config->name);
+    DS_TRY(shared_absolute(relative, sizeof self->dir, self->dir));
+    if (self->dry_run)
+        return DS_OK;
+    ds_run_mode mode = self->resume != NULL ? DS_RUN_RESUME : self->overwrite ? DS_RUN_OVERWRITE : DS_RUN_NEW;
+    return ds_run_dir_open(self->dir, mode, &self->lock);
+}
+
+static ds_status train_find_checkpoint(train *self)
+{
+    if (self->resume == NULL || self->dry_run)
+        return DS_OK;
+    if (self->resume[0] != '\0')
+        return ds_checkpoint_resolve(self->resume, sizeof self->from, self->from);
+    bool found = false;
+    DS_TRY(ds_checkpoint_newest(self->world, self->dir, sizeof self->from, self->from, &found));
+    if (!found)
+        self->from[0] = '\0';
+    return DS_OK;
+}
+
+static ds_status train_open(train *self)
+{
+    ds_trainer_spec spec = {.config = self->text,
+                            .path = self->path,
+                            .n_set = self->set.n,
+                            .set = self->set.item,
+                            .checkpoint = self->from[0] != '\0' ? self->from : NULL,
+                            .resume = self->from[0] != '\0'};
+    DS_TRY(ds_trainer_open(self->world, &spec, &self->trainer));
+    if (self->init == NULL)
+        return DS_OK;
+    char path[4096];
+    DS_TRY(ds_agree(self->world, ds_checkpoint_resolve(self->init, sizeof path, path)));
+    return ds_trainer_init_from(self->trainer, path);
+}
+
+static ds_status train_announce(train *self)
+{
+    const ds_plan *plan = ds_trainer_plan(self->trainer);
+    if (self->from[0] != '\0')
+        return ds_report_resume(self->report, ds_trainer_steps(self->trainer), plan->ranks);
+    char numerics[512];
+    ds_numerics_text(ds_trainer_numerics(self->trainer), sizeof numerics, numerics);
+    ds_run_facts facts = {.name = ds_trainer_config(self->trainer)->name,
+                          .ranks = plan->ranks,
+                          .hosts = ds_world_hosts(self->world),
+                          .shards = plan->shards,
+                          .parameters = ds_layout_elements(ds_model_layout(ds_trainer_model(self->trainer))),
+                          .samples = plan->samples,
+                          .batch = plan->batch,
+                          .total_steps = plan->total_steps,
+                          .numerics = numerics,
+                          .seed = ds_trainer_config(self->trainer)->seed};
+    return ds_report_start(self->report, &facts);
+}
+
+/* Rank 0: the run's small files. */
+static ds_status train_report(train *self)
+{
+    char *text = NULL;
+    DS_TRY(ds_config_text(ds_trainer_config(self->trainer), &text));
+    ds_status status = ds_run_dir_config(self->dir, text);
+    free(text);
+    DS_TRY(status);
+    ds_report_spec spec = {.dir = self->dir,
+                           .quiet = self->quiet,
+                           .total_steps = ds_trainer_plan(self->trainer)->total_steps,
+                           .from_step = self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1};
+    DS_TRY(ds_report_create(&spec, &self->report));
+    char warning[512];
+    if (ds_numerics_warning(sizeof warning, warning) != NULL)
+        ds_log(DS_LOG_WARN, "%s", warning);
+    return train_announce(self);
+}
+
+static ds_status train_fit(train *self)
+{
+    bool first = ds_world_rank(self->world) == 0;
+    if (ds_trainer_finished(self->trainer) && shared_run_is_done(self->world, self->dir)) {
+        if (first && !self->quiet)
+            printf("%s is finished: nothing to do\n", self->dir);
+        return DS_OK;
+    }
+    DS_TRY(ds_agree(self->world, first ? train_report(self) : DS_OK));
+    ds_fit_spec spec = {.dir = self->dir, .report = self->report, .stop = &train_stop};
+    const char *reason = "";
+    ds_status status = ds_trainer_fit(self->trainer, &spec, &reason);
+    const char *state = status == DS_OK ? "done" : status == DS_STOPPED ? "resumable" : "failed";
+    ds_report_close(self->report, state, ds_exit_code(status), ds_trainer_steps(self->trainer),
+                    status == DS_OK ? reason : ds_last_error());
+    return status;
+}
+
+static ds_status train_dry_run(train *self)
+{
+    if (ds_world_rank(self->world) == 0)
+        ds_plan_report(ds_trainer_plan(self->trainer), ds_trainer_config(self->trainer), ds_trainer_model(self->trainer),
+                       stdout);
+    return DS_OK;
+}
+
+static ds_status train_all(train *self)
+{
+    bool first = ds_world_rank(self->world) == 0;
+    DS_TRY(shared_config_text(self->world, self->config_path, &self->text, sizeof self->path, self->path));
+    DS_TRY(ds_agree(self->world, first ? train_place(self) : DS_OK));
+    DS_TRY(ds_world_broadcast(self->world, self->dir, sizeof self->dir, 0));
+    DS_TRY(ds_agree(self->world, train_find_checkpoint(self)));
+    DS_TRY(train_open(self));
+    return self->dry_run ? train_dry_run(self) : train_fit(self);
+}
+
+static ds_status train_run(ds_world *world, int argc, char **argv)
+{
+    train self = {.world = world, .lock = -1};
+    DS_TRY(train_parse(&self, argc, argv));
+    train_catch_signals();
+    ds_status status = train_all(&self);
+    /* A failure after the directory was taken, but before the report stood, shows in status.json too. */
+    if (status != DS_OK && self.lock >= 0 && self.report == NULL && self.from[0] == '\0') {
+        char why[2048];
+        snprintf(why, sizeof why, "%s", ds_last_error());
+        if (ds_status_file_write(self.dir, "failed", ds_exit_code(status), 0, why) != DS_OK)
+            ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
+        status = ds_fail(status, __FILE__, __LINE__, "%s", why);
+    }
+    ds_report_destroy(&self.report);
+    ds_trainer_destroy(&self.trainer);
+    free(self.text);
+    if (self.lock >= 0)
+        ds_run_unlock(self.lock);
+    return status;
+}
+
+extern const ds_command ds_command_train;
+const ds_command ds_command_train = {
+    .name = "train",
+    .usage = "train CONFIG [--set KEY=VALUE]... [--out DIR] [--resume[=CHECKPOINT]] [--overwrite] [--init=CHECKPOINT]\n"
+             "        [--dry-run] [--quiet]",
+    .help = "Trains what CONFIG (YAML) describes, on one rank or under mpirun on many: the final parameters are the same bits.\n"
+            "\n"
+            "  --set KEY=VALUE     change the config by path: optimizer.lr=0.01, model.layers.0.dense.units=64\n"
+            "  --out DIR           where the run lives (default runs/NAME): config.yaml, metrics.jsonl, status.json,\n"
+            "                      checkpoints/, links latest and best\n"
+            "  --resume            go on from the newest good checkpoint of DIR; start where there is none yet\n"
+            "  --resume=CHECKPOINT go on from that one\n"
+            "  --overwrite         remove the run that DIR holds and start anew\n"
+            "  --init=CHECKPOINT   start a new run from these weights, where names and shapes match\n"
+            "  --dry-run           print the plan: layers, shards by rank, buckets, memory, bytes on the wire\n"
+            "  --quiet             nothing on the terminal; the files are written all the same\n"
+            "\n"
+            "INT, TERM and USR1 stop the run at the next step with a checkpoint and exit code 75. DESCENT_LOG=debug says more.\n",
+    .computes = true,
+    .run = train_run,
+};

@@ -1,0 +1,236 @@
+/* A whole run: steps, and at fixed points of them the log, evaluation, checkpoints and the decision
+ * to stop. What happens at a step is a pure function of the step's number and of numbers all ranks
+ * share; rank 0's clock and signals travel as a word within the step. The order at a step is log,
+ * evaluation, checkpoint: a checkpoint knows what the evaluation of its step found. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "descent/clock.h"
+
+#include "trainer_parts.h"
+
+enum { WORD_GO, WORD_STOP, WORD_FAIL };
+
+typedef struct fit {
+    ds_trainer *trainer;
+    const ds_fit_spec *spec;
+    int64_t saved_step, evaluated_step; /* the last of each; -1: none */
+    int64_t mark_ns;                    /* start of the window of samples_per_s */
+    size_t window;                      /* samples since then */
+    double rate;
+    ds_status pending; /* rank 0's own trouble, told with the next word */
+    char why[1024];
+} fit;
+
+/* Rank 0's reports may fail alone: note it, the next word tells. */
+static void fit_note(fit *self, ds_status status)
+{
+    if (status == DS_OK || self->pending != DS_OK)
+        return;
+    self->pending = status;
+    snprintf(self->why, sizeof self->why, "%s", ds_last_error());
+}
+
+static ds_status fit_settle(fit *self)
+{
+    ds_status mine = self->pending == DS_OK ? DS_OK : DS_FAIL(self->pending, "%s", self->why);
+    return ds_agree(self->trainer->world, mine);
+}
+
+static int fit_word(const fit *self)
+{
+    if (self->pending != DS_OK)
+        return WORD_FAIL;
+    return self->spec->stop != NULL && *self->spec->stop != 0 ? WORD_STOP : WORD_GO;
+}
+
+static void fit_pause(fit *self, int64_t since_ns)
+{
+    self->mark_ns += ds_clock_ns() - since_ns;
+}
+
+static ds_status fit_save(fit *self)
+{
+    ds_trainer *t = self->trainer;
+    if (self->spec->dir == NULL || self->saved_step == t->step)
+        return DS_OK;
+    int64_t start = ds_clock_ns();
+    char path[4096];
+    DS_TRY(snapshot_write(t, self->spec->dir, sizeof path, path));
+    self->saved_step = t->step;
+    fit_note(self, ds_report_checkpoint(self->spec->report, t->step, path));
+    fit_pause(self, start);
+    return DS_OK;
+}
+
+static ds_status fit_save_best(fit *self)
+{
+    DS_TRY(fit_save(self));
+    if (self->spec->dir == NULL)
+        return DS_OK;
+    return ds_checkpoint_mark_best(self->trainer->world, self->spec->dir, self->trainer->step);
+}
+
+static ds_status fit_evaluate_split(fit *self, const char *split, ds_scores *scores)
+{
+    DS_TRY(ds_trainer_evaluate(self->trainer, split, scores));
+    fit_note(self, ds_report_eval(self->spec->report, self->trainer->step, split, scores));
+    return DS_OK;
+}
+
+static ds_status fit_evaluate(fit *self, bool *best)
+{
+    ds_trainer *t = self->trainer;
+    *best = false;
+    if (self->evaluated_step == t->step)
+        return DS_OK;
+    int64_t start = ds_clock_ns();
+    self->evaluated_step = t->step;
+    ds_scores scores;
+    bool validation = evaluate_split(t, "validation") != NULL,
+         test = evaluate_split(t, "test") != NULL;
+    if (validation) {
+        DS_TRY(fit_evaluate_split(self, "validation", &scores));
+        *best = stopping_after_eval(&t->stopping, &t->config->stop, t->step, scores.loss);
+    }
+    if (test)
+        DS_TRY(fit_evaluate_split(self, "test", &scores));
+    else if (!validation && evaluate_split(t, "train") != NULL)
+        DS_TRY(fit_evaluate_split(self, "train", &scores));
+    fit_pause(self, start);
+    return DS_OK;
+}
+
+static bool fit_every(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
+static bool fit_evaluation_due(const ds_trainer *t)
+{
+    int64_t every = t->config->train.eval_every;
+    if (t->config->train.eval_in_epochs)
+        every *= (int64_t)t->plan->steps_per_epoch;
+    return fit_every(t->step, every) || ds_trainer_finished(t);
+}
+
+static void fit_log(fit *self, const ds_outcome *outcome, double lr)
+{
+    ds_trainer *t = self->trainer;
+    if (!outcome->finite) {
+        fit_note(self, ds_report_skip(self->spec->report, t->step, t->why));
+        return;
+    }
+    ds_report_beat(self->spec->report, t->step, outcome->loss, self->rate);
+    if (!fit_every(t->step, t->config->train.log_every))
+        return;
+    ds_step_facts facts = {.step = t->step,
+                           .epoch = (double)t->step / (double)t->plan->steps_per_epoch,
+                           .loss = outcome->loss,
+                           .lr = lr,
+                           .grad_norm = outcome->grad_norm,
+                           .samples_per_s = self->rate};
+    fit_note(self, ds_report_step(self->spec->report, &facts));
+}
+
+static void fit_measure(fit *self, size_t samples)
+{
+    int64_t now = ds_clock_ns();
+    self->window += samples;
+    self->rate = (double)self->window / ((double)(now - self->mark_ns) * 1e-9 + 1e-12);
+    if (now - self->mark_ns < 1000000000)
+        return;
+    self->mark_ns = now;
+    self->window = 0;
+}
+
+static ds_status fit_step(fit *self, int *word)
+{
+    ds_trainer *t = self->trainer;
+    size_t position;
+    size_t samples = ds_plan_batch(t->plan, t->step, &position);
+    step_wish wish = {.word = fit_word(self),
+                      .norm = fit_every(t->step + 1, t->config->train.log_every) ||
+                              t->config->stop.grad_norm > 0};
+    double lr = step_rate(t);
+    ds_outcome outcome;
+    DS_TRY(step_next(t, &wish, &outcome));
+    *word = outcome.word;
+    fit_measure(self, samples);
+    fit_log(self, &outcome, lr);
+    return DS_OK;
+}
+
+static ds_status fit_after(fit *self)
+{
+    ds_trainer *t = self->trainer;
+    const ds_checkpoint_config *checkpoint = &t->config->checkpoint;
+    bool best = false, due = fit_every(t->step, checkpoint->every_steps);
+    if (fit_evaluation_due(t))
+        DS_TRY(fit_evaluate(self, &best));
+    if (best)
+        DS_TRY(fit_save_best(self));
+    if (due || ds_trainer_finished(t))
+        DS_TRY(fit_save(self));
+    if ((due || best) && self->spec->dir != NULL)
+        return ds_checkpoint_prune(t->world, self->spec->dir, checkpoint->keep);
+    return DS_OK;
+}
+
+static const char *fit_reason(const ds_trainer *t)
+{
+    if (t->stopping.reason[0] != '\0')
+        return t->stopping.reason;
+    int64_t max = t->config->train.max_steps;
+    return max > 0 && t->step >= max ? "max_steps" : "epochs";
+}
+
+static ds_status fit_stopped(fit *self)
+{
+    ds_trainer *t = self->trainer;
+    DS_TRY(fit_save(self));
+    DS_TRY(fit_settle(self));
+    return DS_FAIL(DS_STOPPED, "stopped as asked at step %" PRId64 "%s", t->step,
+                   self->spec->dir == NULL ? "" : "; go on with --resume");
+}
+
+/* A kill may have fallen between a best checkpoint and its link. */
+static ds_status fit_recall_best(const fit *self)
+{
+    const ds_trainer *t = self->trainer;
+    if (self->spec->dir == NULL || t->loaded_step < 0 || t->stopping.best_step != t->loaded_step)
+        return DS_OK;
+    return ds_checkpoint_mark_best(t->world, self->spec->dir, t->loaded_step);
+}
+
+ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char **reason)
+{
+    DS_CHECK(!self->inference && self->splits->train != NULL, DS_ERR_USAGE,
+             "no training data to fit: give data.train");
+    fit run = {.trainer = self,
+               .spec = spec,
+               .saved_step = self->loaded_step,
+               .evaluated_step = -1,
+               .mark_ns = ds_clock_ns()};
+    DS_TRY(fit_recall_best(&run));
+    if (self->step == 0 && self->config->checkpoint.initial)
+        DS_TRY(fit_save(&run));
+    while (!ds_trainer_finished(self)) {
+        int word = WORD_GO;
+        DS_TRY(fit_step(&run, &word));
+        if (word == WORD_FAIL)
+            DS_TRY(fit_settle(&run));
+        DS_TRY(fit_after(&run));
+        if (word == WORD_STOP && !ds_trainer_finished(self))
+            return fit_stopped(&run);
+    }
+    uint64_t hash = 0;
+    DS_TRY(fit_save(&run));
+    if (spec->dir != NULL)
+        DS_TRY(ds_checkpoint_prune(self->world, spec->dir, self->config->checkpoint.keep));
+    DS_TRY(ds_agree(self->world, ds_trainer_hash(self, &hash)));
+    *reason = fit_reason(self);
+    fit_note(&run, ds_report_end(spec->report, self->step, *reason, hash));
+    return fit_settle(&run);
+}
