@@ -68,8 +68,9 @@ DS_API void ds_report_beat(ds_report *self, int64_t step, double loss, double sa
 DS_API void ds_report_close(ds_report *self, const char *state, int code, int64_t step,
                             const char *reason);
 
-/* Local, on rank 0. Make DIR a run's: created where missing, locked (*lock, see ds_run_unlock). A DIR that holds a run is refused
- * (USAGE) unless it is to be resumed or overwritten; overwriting removes that run's files and nothing else. Errors: WRITE. */
+/* Local, on rank 0. Make DIR a run's: created where missing, locked (*lock, see ds_run_unlock). A
+ * DIR that holds a run is refused (USAGE) unless it is to be resumed or overwritten; overwriting
+ * removes that run's files and nothing else. Errors: WRITE. */
 typedef enum ds_run_mode { DS_RUN_NEW, DS_RUN_RESUME, DS_RUN_OVERWRITE } ds_run_mode;
 DS_API ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, int *lock) DS_NODISCARD;
 /* Local. Replace DIR/config.yaml. */

@@ -75,8 +75,15 @@ DS_API const ds_plan *ds_trainer_plan(const ds_trainer *self);     /* NULL with 
 DS_API const ds_splits *ds_trainer_splits(const ds_trainer *self); /* NULL with inference alone */
 DS_API const float *ds_trainer_params(const ds_trainer *self);     /* flat block, ds_model_layout */
 DS_API const ds_numerics *ds_trainer_numerics(const ds_trainer *self);
-/* Local. Names of the classes, or NULL when there are none (numbers, regression). */
-DS_API const char *const *ds_trainer_class_names(const ds_trainer *self, size_t *n);
+/* Local. Names of the classes, input columns or target columns; NULL when there are none (plain
+ * numbers, images). */
+typedef enum ds_names {
+    DS_NAMES_CLASSES,
+    DS_NAMES_INPUTS,
+    DS_NAMES_TARGETS,
+    DS_NAMES_KINDS
+} ds_names;
+DS_API const char *const *ds_trainer_names(const ds_trainer *self, ds_names which, size_t *n);
 DS_API ds_status ds_trainer_hash(const ds_trainer *self, uint64_t *params_hash) DS_NODISCARD;
 
 /* How a whole run goes. */

@@ -19,8 +19,9 @@ static ds_status args_unknown(const char *command, const arg *table, const char 
     for (; table[n].name != NULL && n < sizeof name / sizeof *name; n++)
         name[n] = table[n].name;
     const char *closest = ds_closest(text, n, name);
-    return DS_FAIL(DS_ERR_USAGE, "%s: unknown option '%s'%s%s%s; see descent help %s", command, text,
-                   closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest, closest == NULL ? "" : "')", command);
+    return DS_FAIL(DS_ERR_USAGE, "%s: unknown option '%s'%s%s%s; see descent help %s", command,
+                   text, closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
+                   closest == NULL ? "" : "')", command);
 }
 
 static ds_status args_add(arg_list *list, const char *text)
@@ -45,11 +46,13 @@ static ds_status args_store(const arg *option, const char *value)
 static ds_status args_option(int argc, char **argv, int *i, const arg *table)
 {
     const char *text = argv[*i], *equals = strchr(text, '=');
-    const arg *option = args_find(table, text, equals == NULL ? strlen(text) : (size_t)(equals - text));
+    const arg *option =
+        args_find(table, text, equals == NULL ? strlen(text) : (size_t)(equals - text));
     if (option == NULL)
         return args_unknown(argv[0], table, text);
     bool wants = option->kind == ARG_VALUE || option->kind == ARG_LIST;
-    DS_CHECK(option->kind != ARG_FLAG || equals == NULL, DS_ERR_USAGE, "%s: %s takes no value", argv[0], option->name);
+    DS_CHECK(option->kind != ARG_FLAG || equals == NULL, DS_ERR_USAGE, "%s: %s takes no value",
+             argv[0], option->name);
     if (equals != NULL)
         return args_store(option, equals + 1);
     if (!wants)
@@ -73,10 +76,13 @@ ds_status args_parse(int argc, char **argv, const arg *table, arg_list *position
     return DS_OK;
 }
 
-ds_status args_expect(const char *command, const arg_list *positional, size_t least, size_t most, const char *what)
+ds_status args_expect(const char *command, const arg_list *positional, size_t least, size_t most,
+                      const char *what)
 {
-    DS_CHECK(positional->n >= least, DS_ERR_USAGE, "%s: expected %s; see descent help %s", command, what, command);
-    DS_CHECK(positional->n <= most, DS_ERR_USAGE, "%s: unexpected argument '%s'; expected %s; see descent help %s", command,
+    DS_CHECK(positional->n >= least, DS_ERR_USAGE, "%s: expected %s; see descent help %s", command,
+             what, command);
+    DS_CHECK(positional->n <= most, DS_ERR_USAGE,
+             "%s: unexpected argument '%s'; expected %s; see descent help %s", command,
              positional->item[most < positional->n ? most : 0], what, command);
     return DS_OK;
 }

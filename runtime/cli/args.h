@@ -26,10 +26,10 @@ typedef struct arg {
     void *out;
 } arg;
 
-/* Local. Sort argv[1..] into options and positional arguments. USAGE naming the command, the closest option, and how many
- * positional arguments are expected (least to most). */
+/* Local. Sort argv[1..] into options and positional arguments. USAGE naming the command, the
+ * closest option, and how many positional arguments are expected (least to most). */
 ds_status args_parse(int argc, char **argv, const arg *table, arg_list *positional) DS_NODISCARD;
-ds_status args_expect(const char *command, const arg_list *positional, size_t least, size_t most, const char *what)
-    DS_NODISCARD;
+ds_status args_expect(const char *command, const arg_list *positional, size_t least, size_t most,
+                      const char *what) DS_NODISCARD;
 
 #endif

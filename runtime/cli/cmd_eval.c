@@ -33,9 +33,10 @@ static void eval_print_classes(const ds_scores *s, const char *const *names)
     printf("  %-16s %9s %9s %9s\n", "class", "precision", "recall", "samples");
     for (size_t c = 0; c < s->n_classes; c++) {
         char number[24];
-        int64_t right = s->confusion[c * s->n_classes + c], there = eval_sum(s, c, true), said = eval_sum(s, c, false);
-        printf("  %-16s %9.4f %9.4f %9" PRId64 "\n", eval_name(names, c, sizeof number, number), eval_ratio(right, said),
-               eval_ratio(right, there), there);
+        int64_t right = s->confusion[c * s->n_classes + c], there = eval_sum(s, c, true),
+                said = eval_sum(s, c, false);
+        printf("  %-16s %9.4f %9.4f %9" PRId64 "\n", eval_name(names, c, sizeof number, number),
+               eval_ratio(right, said), eval_ratio(right, there), there);
     }
     if (s->n_classes > 16)
         return;
@@ -51,7 +52,8 @@ static void eval_print_classes(const ds_scores *s, const char *const *names)
 static void eval_print(const char *split, const ds_scores *s, const char *const *names)
 {
     if (!s->classes) {
-        printf("%s: %zu samples, loss %.8g, MAE %.8g, R2 %.6f\n", split, s->samples, s->loss, s->mae, s->r2);
+        printf("%s: %zu samples, loss %.8g, MAE %.8g, R2 %.6f\n", split, s->samples, s->loss,
+               s->mae, s->r2);
         return;
     }
     printf("%s: %zu samples, loss %.6f, accuracy %.4f\n", split, s->samples, s->loss, s->accuracy);
@@ -69,7 +71,8 @@ static cJSON *eval_json_classes(const ds_scores *s, const char *const *names)
         cJSON_AddNumberToObject(item, "precision", eval_ratio(right, eval_sum(s, c, false)));
         cJSON_AddNumberToObject(item, "recall", eval_ratio(right, eval_sum(s, c, true)));
         for (size_t j = 0; j < s->n_classes; j++)
-            cJSON_AddItemToArray(row, cJSON_CreateNumber((double)s->confusion[c * s->n_classes + j]));
+            cJSON_AddItemToArray(row,
+                                 cJSON_CreateNumber((double)s->confusion[c * s->n_classes + j]));
         cJSON_AddItemToObject(item, "confusion", row);
         cJSON_AddItemToArray(list, item);
     }
@@ -103,9 +106,10 @@ static ds_status eval_splits(ds_world *world, ds_trainer *trainer, bool json)
     const struct {
         const char *name;
         const ds_dataset *data;
-    } split[] = {{"train", splits->train}, {"validation", splits->validation}, {"test", splits->test}};
+    } split[] = {
+        {"train", splits->train}, {"validation", splits->validation}, {"test", splits->test}};
     size_t n_names, met = 0;
-    const char *const *names = ds_trainer_class_names(trainer, &n_names);
+    const char *const *names = ds_trainer_names(trainer, DS_NAMES_CLASSES, &n_names);
     for (size_t i = 0; i < sizeof split / sizeof *split; i++) {
         if (split[i].data == NULL)
             continue;
@@ -119,7 +123,8 @@ static ds_status eval_splits(ds_world *world, ds_trainer *trainer, bool json)
         else
             eval_print(split[i].name, &scores, names);
     }
-    DS_CHECK(met > 0, DS_ERR_USAGE, "eval: the checkpoint's config names no data; add --set data.test=...");
+    DS_CHECK(met > 0, DS_ERR_USAGE,
+             "eval: the checkpoint's config names no data; add --set data.test=...");
     return DS_OK;
 }
 
@@ -127,7 +132,8 @@ static ds_status eval_run(ds_world *world, int argc, char **argv)
 {
     arg_list set = {0}, positional;
     bool json = false;
-    const arg table[] = {{"--set", ARG_LIST, &set}, {"--json", ARG_FLAG, &json}, {NULL, ARG_FLAG, NULL}};
+    const arg table[] = {
+        {"--set", ARG_LIST, &set}, {"--json", ARG_FLAG, &json}, {NULL, ARG_FLAG, NULL}};
     DS_TRY(args_parse(argc, argv, table, &positional));
     DS_TRY(args_expect("eval", &positional, 1, 1, "one checkpoint or run directory"));
     ds_auto(ds_trainer) trainer = NULL;
@@ -139,8 +145,10 @@ extern const ds_command ds_command_eval;
 const ds_command ds_command_eval = {
     .name = "eval",
     .usage = "eval CKPT [--set KEY=VALUE]... [--json]",
-    .help = "Scores a checkpoint (a file, or a run directory: its latest) on the splits of its config: loss, accuracy, precision\n"
-            "and recall by class and the confusion table; or loss, MAE and R2. --set data.test.images=... brings other data.\n"
+    .help = "Scores a checkpoint (a file, or a run directory: its latest) on the splits of its "
+            "config: loss, accuracy, precision\n"
+            "and recall by class and the confusion table; or loss, MAE and R2. --set "
+            "data.test.images=... brings other data.\n"
             "Runs under mpirun too, with the same result.\n",
     .computes = true,
     .run = eval_run,

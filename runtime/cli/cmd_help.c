@@ -2,19 +2,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "command.h"
 #include "descent/value.h"
+
+#include "command.h"
 
 #define HELP_VERSION "descent " DS_VERSION "\n"
 
 static void help_overview(void)
 {
-    printf(HELP_VERSION "Distributed training over MPI: the same bits on any number of ranks, exact resume.\n\n"
-                        "usage: descent COMMAND ...          one rank\n"
-                        "       mpirun -n N descent COMMAND ...\n\n");
+    printf(HELP_VERSION
+           "Distributed training over MPI: the same bits on any number of ranks, exact resume.\n\n"
+           "usage: descent COMMAND ...          one rank\n"
+           "       mpirun -n N descent COMMAND ...\n\n");
     for (size_t i = 0; ds_command_at(i) != NULL; i++)
         printf("  %s\n", ds_command_at(i)->usage);
-    printf("\ndescent help COMMAND says more. Exit codes: 0 done, 1 a check says no, 2 usage or config, 3 data,\n"
+    printf("\ndescent help COMMAND says more. Exit codes: 0 done, 1 a check says no, 2 usage or "
+           "config, 3 data,\n"
            "4 checkpoint, 5 diverged, 70 internal, 74 cannot write, 75 stopped but resumable.\n");
 }
 
@@ -31,7 +34,8 @@ static ds_status help_run(ds_world *world, int argc, char **argv)
         return DS_OK;
     }
     const ds_command *command = ds_command_find(name);
-    DS_CHECK(command != NULL, DS_ERR_USAGE, "help: unknown command '%s'; descent help lists them", name);
+    DS_CHECK(command != NULL, DS_ERR_USAGE, "help: unknown command '%s'; descent help lists them",
+             name);
     printf("usage: descent %s\n\n%s", command->usage, command->help);
     return DS_OK;
 }

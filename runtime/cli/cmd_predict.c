@@ -1,4 +1,5 @@
-/* descent predict: outputs of a checkpoint for the samples of a file. Class models give probabilities. */
+/* descent predict: outputs of a checkpoint for the samples of a file. Class models give
+ * probabilities. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -22,13 +23,15 @@ static ds_status predict_parse(predict *self, int argc, char **argv)
                          {"--set", ARG_LIST, &self->set},
                          {NULL, ARG_FLAG, NULL}};
     DS_TRY(args_parse(argc, argv, table, &self->positional));
-    DS_TRY(args_expect("predict", &self->positional, 2, 2, "a checkpoint and an input file (- for stdin)"));
+    DS_TRY(args_expect("predict", &self->positional, 2, 2,
+                       "a checkpoint and an input file (- for stdin)"));
     const char *dot = self->out == NULL ? NULL : strrchr(self->out, '.');
     const char *name = self->format != NULL ? self->format : "csv";
     if (self->format == NULL && dot != NULL && predictions_writer_find(dot + 1) != NULL)
         name = dot + 1;
     self->writer = predictions_writer_find(name);
-    DS_CHECK(self->writer != NULL, DS_ERR_USAGE, "predict: unknown format '%s'; expected csv, npy or jsonl", name);
+    DS_CHECK(self->writer != NULL, DS_ERR_USAGE,
+             "predict: unknown format '%s'; expected csv, npy or jsonl", name);
     return DS_OK;
 }
 
@@ -55,17 +58,21 @@ static ds_status predict_write(const predict *self, const predictions *p)
     int why = errno;
     if (file != stdout)
         good = fclose(file) == 0 && good;
-    DS_CHECK(good, DS_ERR_WRITE, "cannot write %s: %s", self->out == NULL ? "standard output" : self->out, strerror(why));
+    DS_CHECK(good, DS_ERR_WRITE, "cannot write %s: %s",
+             self->out == NULL ? "standard output" : self->out, strerror(why));
     return DS_OK;
 }
 
-static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *trainer, const ds_dataset *data)
+static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *trainer,
+                              const ds_dataset *data)
 {
-    predictions p = {.rows = data->n, .cols = ds_shape_elements(ds_model_output(ds_trainer_model(trainer)))};
+    predictions p = {.rows = data->n,
+                     .cols = ds_shape_elements(ds_model_output(ds_trainer_model(trainer)))};
     p.classes = ds_trainer_config(trainer)->loss->target == DS_TARGET_CLASS;
-    p.class_name = ds_trainer_class_names(trainer, &p.n_names);
+    p.class_name = ds_trainer_names(trainer, DS_NAMES_CLASSES, &p.n_names);
     float *out = calloc(p.rows * p.cols + 1, sizeof *out);
-    ds_status status = out != NULL ? DS_OK : DS_FAIL(DS_ERR_NOMEM, "out of memory for %zu predictions", p.rows);
+    ds_status status =
+        out != NULL ? DS_OK : DS_FAIL(DS_ERR_NOMEM, "out of memory for %zu predictions", p.rows);
     status = ds_agree(world, status);
     if (status == DS_OK)
         status = ds_trainer_predict_data(trainer, data, out);
@@ -93,9 +100,12 @@ extern const ds_command ds_command_predict;
 const ds_command ds_command_predict = {
     .name = "predict",
     .usage = "predict CKPT INPUT [--out FILE] [--format csv|npy|jsonl] [--set KEY=VALUE]...",
-    .help = "Outputs of a checkpoint for each sample of INPUT: a csv (columns by the training names where it has a header), an IDX\n"
-            "file (.gz too), HDF5, or - for a csv on standard input. Inputs are normalised as in training. Class models give\n"
-            "the class and the probabilities of all; others the outputs. csv is the default format, or what --out ends in; npy\n"
+    .help = "Outputs of a checkpoint for each sample of INPUT: a csv (columns by the training "
+            "names where it has a header), an IDX\n"
+            "file (.gz too), HDF5, or - for a csv on standard input. Inputs are normalised as in "
+            "training. Class models give\n"
+            "the class and the probabilities of all; others the outputs. csv is the default "
+            "format, or what --out ends in; npy\n"
             "holds the (samples, outputs) float32 array.\n",
     .computes = true,
     .run = predict_run,

@@ -1,13 +1,16 @@
-/* descent train: the directory, the trainer, the run, its end. Phases that touch files of the run belong to rank 0 and are agreed on. */
+/* descent train: the directory, the trainer, the run, its end. Phases that touch files of the run
+ * belong to rank 0 and are agreed on. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "descent/checkpoint.h"
+#include "descent/log.h"
+#include "descent/trainer.h"
+
 #include "args.h"
 #include "command.h"
-#include "descent/checkpoint.h"
-#include "descent/trainer.h"
 #include "shared_text.h"
 
 typedef struct train {
@@ -15,13 +18,13 @@ typedef struct train {
     const char *config_path, *out, *resume, *init;
     arg_list set;
     bool overwrite, dry_run, quiet;
-    char *text;         /* of the config */
-    char path[4096];    /* of the config, absolute */
-    char dir[4096];     /* of the run */
-    char from[4096];    /* the checkpoint to go on from, or "" */
-    int lock;           /* rank 0's; -1 */
+    char *text;      /* of the config */
+    char path[4096]; /* of the config, absolute */
+    char dir[4096];  /* of the run */
+    char from[4096]; /* the checkpoint to go on from, or "" */
+    int lock;        /* rank 0's; -1 */
     ds_trainer *trainer;
-    ds_report *report;  /* rank 0's */
+    ds_report *report; /* rank 0's */
 } train;
 
 /* The one signal flag: set by INT, TERM and USR1; a second INT ends the program at once. */
@@ -58,7 +61,8 @@ static ds_status train_parse(train *self, int argc, char **argv)
     DS_TRY(args_parse(argc, argv, table, &positional));
     DS_TRY(args_expect("train", &positional, 1, 1, "one config file"));
     self->config_path = positional.item[0];
-    DS_CHECK(self->resume == NULL || !self->overwrite, DS_ERR_USAGE, "train: --resume and --overwrite exclude each other");
+    DS_CHECK(self->resume == NULL || !self->overwrite, DS_ERR_USAGE,
+             "train: --resume and --overwrite exclude each other");
     DS_CHECK(self->resume == NULL || self->init == NULL, DS_ERR_USAGE,
              "train: --resume and --init exclude each other: a resumed run has its weights");
     return DS_OK;
@@ -77,7 +81,9 @@ static ds_status train_place(train *self)
     DS_TRY(shared_absolute(relative, sizeof self->dir, self->dir));
     if (self->dry_run)
         return DS_OK;
-    ds_run_mode mode = self->resume != NULL ? DS_RUN_RESUME : self->overwrite ? DS_RUN_OVERWRITE : DS_RUN_NEW;
+    ds_run_mode mode = self->resume != NULL ? DS_RUN_RESUME
+                       : self->overwrite    ? DS_RUN_OVERWRITE
+                                            : DS_RUN_NEW;
     return ds_run_dir_open(self->dir, mode, &self->lock);
 }
 
@@ -121,7 +127,8 @@ static ds_status train_announce(train *self)
                           .ranks = plan->ranks,
                           .hosts = ds_world_hosts(self->world),
                           .shards = plan->shards,
-                          .parameters = ds_layout_elements(ds_model_layout(ds_trainer_model(self->trainer))),
+                          .parameters =
+                              ds_layout_elements(ds_model_layout(ds_trainer_model(self->trainer))),
                           .samples = plan->samples,
                           .batch = plan->batch,
                           .total_steps = plan->total_steps,
@@ -141,7 +148,8 @@ static ds_status train_report(train *self)
     ds_report_spec spec = {.dir = self->dir,
                            .quiet = self->quiet,
                            .total_steps = ds_trainer_plan(self->trainer)->total_steps,
-                           .from_step = self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1};
+                           .from_step =
+                               self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1};
     DS_TRY(ds_report_create(&spec, &self->report));
     char warning[512];
     if (ds_numerics_warning(sizeof warning, warning) != NULL)
@@ -169,16 +177,18 @@ static ds_status train_fit(train *self)
 
 static ds_status train_dry_run(train *self)
 {
+    ds_status mine = DS_OK;
     if (ds_world_rank(self->world) == 0)
-        ds_plan_report(ds_trainer_plan(self->trainer), ds_trainer_config(self->trainer), ds_trainer_model(self->trainer),
-                       stdout);
-    return DS_OK;
+        mine = ds_plan_report(ds_trainer_plan(self->trainer), ds_trainer_config(self->trainer),
+                              ds_trainer_model(self->trainer), stdout);
+    return ds_agree(self->world, mine);
 }
 
 static ds_status train_all(train *self)
 {
     bool first = ds_world_rank(self->world) == 0;
-    DS_TRY(shared_config_text(self->world, self->config_path, &self->text, sizeof self->path, self->path));
+    DS_TRY(shared_config_text(self->world, self->config_path, &self->text, sizeof self->path,
+                              self->path));
     DS_TRY(ds_agree(self->world, first ? train_place(self) : DS_OK));
     DS_TRY(ds_world_broadcast(self->world, self->dir, sizeof self->dir, 0));
     DS_TRY(ds_agree(self->world, train_find_checkpoint(self)));
@@ -192,7 +202,8 @@ static ds_status train_run(ds_world *world, int argc, char **argv)
     DS_TRY(train_parse(&self, argc, argv));
     train_catch_signals();
     ds_status status = train_all(&self);
-    /* A failure after the directory was taken, but before the report stood, shows in status.json too. */
+    /* A failure after the directory was taken, but before the report stood, shows in status.json
+     * too. */
     if (status != DS_OK && self.lock >= 0 && self.report == NULL && self.from[0] == '\0') {
         char why[2048];
         snprintf(why, sizeof why, "%s", ds_last_error());
@@ -211,21 +222,29 @@ static ds_status train_run(ds_world *world, int argc, char **argv)
 extern const ds_command ds_command_train;
 const ds_command ds_command_train = {
     .name = "train",
-    .usage = "train CONFIG [--set KEY=VALUE]... [--out DIR] [--resume[=CHECKPOINT]] [--overwrite] [--init=CHECKPOINT]\n"
+    .usage = "train CONFIG [--set KEY=VALUE]... [--out DIR] [--resume[=CHECKPOINT]] [--overwrite] "
+             "[--init=CHECKPOINT]\n"
              "        [--dry-run] [--quiet]",
-    .help = "Trains what CONFIG (YAML) describes, on one rank or under mpirun on many: the final parameters are the same bits.\n"
-            "\n"
-            "  --set KEY=VALUE     change the config by path: optimizer.lr=0.01, model.layers.0.dense.units=64\n"
-            "  --out DIR           where the run lives (default runs/NAME): config.yaml, metrics.jsonl, status.json,\n"
-            "                      checkpoints/, links latest and best\n"
-            "  --resume            go on from the newest good checkpoint of DIR; start where there is none yet\n"
-            "  --resume=CHECKPOINT go on from that one\n"
-            "  --overwrite         remove the run that DIR holds and start anew\n"
-            "  --init=CHECKPOINT   start a new run from these weights, where names and shapes match\n"
-            "  --dry-run           print the plan: layers, shards by rank, buckets, memory, bytes on the wire\n"
-            "  --quiet             nothing on the terminal; the files are written all the same\n"
-            "\n"
-            "INT, TERM and USR1 stop the run at the next step with a checkpoint and exit code 75. DESCENT_LOG=debug says more.\n",
+    .help =
+        "Trains what CONFIG (YAML) describes, on one rank or under mpirun on many: the final "
+        "parameters are the same bits.\n"
+        "\n"
+        "  --set KEY=VALUE     change the config by path: optimizer.lr=0.01, "
+        "model.layers.0.dense.units=64\n"
+        "  --out DIR           where the run lives (default runs/NAME): config.yaml, "
+        "metrics.jsonl, status.json,\n"
+        "                      checkpoints/, links latest and best\n"
+        "  --resume            go on from the newest good checkpoint of DIR; start where there is "
+        "none yet\n"
+        "  --resume=CHECKPOINT go on from that one\n"
+        "  --overwrite         remove the run that DIR holds and start anew\n"
+        "  --init=CHECKPOINT   start a new run from these weights, where names and shapes match\n"
+        "  --dry-run           print the plan: layers, shards by rank, buckets, memory, bytes on "
+        "the wire\n"
+        "  --quiet             nothing on the terminal; the files are written all the same\n"
+        "\n"
+        "INT, TERM and USR1 stop the run at the next step with a checkpoint and exit code 75. "
+        "DESCENT_LOG=debug says more.\n",
     .computes = true,
     .run = train_run,
 };

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
 #include "descent/log.h"
 #include "descent/session.h"
 #include "descent/value.h"
+
+#include "command.h"
 
 #define X(name) extern const ds_command ds_command_##name;
 #include "commands.list"
@@ -42,7 +43,8 @@ static void main_log(void *context, ds_log_level level, const char *line)
 static void main_log_level(void)
 {
     const char *level = getenv("DESCENT_LOG");
-    bool debug = level != NULL && strcmp(level, "debug") == 0, info = level != NULL && strcmp(level, "info") == 0;
+    bool debug = level != NULL && strcmp(level, "debug") == 0,
+         info = level != NULL && strcmp(level, "info") == 0;
     ds_log_to(main_log, NULL, debug ? DS_LOG_DEBUG : info ? DS_LOG_INFO : DS_LOG_WARN);
 }
 
@@ -53,7 +55,8 @@ static ds_status main_unknown(const char *name)
         names[i] = main_table[i]->name;
     const char *closest = ds_closest(name, MAIN_COMMANDS, names);
     return DS_FAIL(DS_ERR_USAGE, "unknown command '%s'%s%s%s; descent help lists them", name,
-                   closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest, closest == NULL ? "" : "')");
+                   closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
+                   closest == NULL ? "" : "')");
 }
 
 static bool main_wants_help(int argc, char **argv)
@@ -64,7 +67,8 @@ static bool main_wants_help(int argc, char **argv)
     return false;
 }
 
-/* The command on all ranks, or on rank 0 alone with a world of its own; either way all ranks learn the result. */
+/* The command on all ranks, or on rank 0 alone with a world of its own; either way all ranks learn
+ * the result. */
 static ds_status main_run(ds_world *world, const ds_command *command, int argc, char **argv)
 {
     if (command->computes)
@@ -91,7 +95,8 @@ static void main_complain(ds_status status)
         fputs(ds_last_trace(), stderr);
 }
 
-/* What was printed must have been written, but a lost progress line stops no run: train checks its own files. */
+/* What was printed must have been written, but a lost progress line stops no run: train checks its
+ * own files. */
 static ds_status main_flush(const ds_command *command, ds_status status)
 {
     bool good = fflush(stdout) == 0 && !ferror(stdout);
@@ -111,7 +116,8 @@ static int main_in_world(const ds_command *command, int argc, char **argv)
         if (ds_world_rank(world) == 0)
             status = main_flush(command, status);
     }
-    /* Errors are agreed, so rank 0 speaks for all; an MPI failure is this rank's alone and ends the job. */
+    /* Errors are agreed, so rank 0 speaks for all; an MPI failure is this rank's alone and ends the
+     * job. */
     if (status != DS_OK && (world == NULL || status == DS_ERR_MPI || ds_world_rank(world) == 0))
         main_complain(status);
     fflush(NULL);

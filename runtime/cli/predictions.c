@@ -1,4 +1,5 @@
-/* Writers: csv (RFC 4180), npy (numpy's format 1.0: a text header padded to 64 bytes, then the array), jsonl. */
+/* Writers: csv (RFC 4180), npy (numpy's format 1.0: a text header padded to 64 bytes, then the
+ * array), jsonl. */
 #include "predictions.h"
 
 #include <cjson/cJSON.h>
@@ -61,9 +62,11 @@ static void predictions_csv(const predictions *p, FILE *file)
     predictions_csv_header(p, file);
     for (size_t i = 0; i < p->rows; i++) {
         if (p->classes)
-            predictions_csv_field(predictions_label(p, predictions_best(p, i), sizeof number, number), file);
+            predictions_csv_field(
+                predictions_label(p, predictions_best(p, i), sizeof number, number), file);
         for (size_t j = 0; j < p->cols; j++)
-            fprintf(file, "%s%.9g", j > 0 || p->classes ? "," : "", (double)p->value[i * p->cols + j]);
+            fprintf(file, "%s%.9g", j > 0 || p->classes ? "," : "",
+                    (double)p->value[i * p->cols + j]);
         fputc('\n', file);
     }
 }
@@ -71,7 +74,9 @@ static void predictions_csv(const predictions *p, FILE *file)
 static void predictions_npy(const predictions *p, FILE *file)
 {
     char header[118];
-    int n = snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", p->rows, p->cols);
+    int n = snprintf(header, sizeof header,
+                     "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", p->rows,
+                     p->cols);
     memset(header + n, ' ', sizeof header - (size_t)n - 1);
     header[sizeof header - 1] = '\n';
     fwrite("\x93NUMPY\x01\x00\x76\x00", 1, 10, file);
@@ -117,4 +122,55 @@ const predictions_writer *predictions_writer_find(const char *name)
         if (strcmp(predictions_table[i].name, name) == 0)
             return &predictions_table[i];
     return NULL;
+}
+
+static ds_status predictions_read_first(const char *path, const ds_trainer *trainer,
+                                        ds_dataset **out)
+{
+    ds_read_request request = {.kind = ds_trainer_config(trainer)->loss->target,
+                               .input = ds_model_input(ds_trainer_model(trainer)),
+                               .targets_optional = true,
+                               .split = "predict"};
+    request.column = ds_trainer_names(trainer, DS_NAMES_INPUTS, &request.n_columns);
+    request.target_column = ds_trainer_names(trainer, DS_NAMES_TARGETS, &request.n_target_columns);
+    return ds_dataset_read_file(path, &request, out);
+}
+
+/* Room on the other ranks for what rank 0 has read. */
+static ds_status predictions_room(const int64_t head[2], const ds_shape *input, ds_dataset **out)
+{
+    ds_auto(ds_arena) arena = NULL;
+    ds_dataset *data = NULL;
+    size_t elements = ds_shape_elements(input), n = (size_t)head[0];
+    uint8_t *bytes = NULL;
+    float *values = NULL;
+    DS_TRY(ds_arena_create("samples", &arena));
+    DS_TRY(ds_arena_take(arena, 1, sizeof *data, "a dataset", &data));
+    if (head[1] != 0)
+        DS_TRY(ds_arena_take(arena, n, elements, "samples", &bytes));
+    else
+        DS_TRY(ds_arena_take(arena, n, elements * sizeof *values, "samples", &values));
+    *data = (ds_dataset){.n = n, .input = *input, .bytes = bytes, .values = values};
+    data->arena = ds_steal(arena);
+    *out = data;
+    return DS_OK;
+}
+
+ds_status predictions_read(ds_world *world, const char *path, const ds_trainer *trainer,
+                           ds_dataset **out)
+{
+    bool first = ds_world_rank(world) == 0;
+    const ds_shape *input = ds_model_input(ds_trainer_model(trainer));
+    DS_TRY(ds_agree(world, first ? predictions_read_first(path, trainer, out) : DS_OK));
+    int64_t head[2] = {0, 0};
+    if (first) {
+        head[0] = (int64_t)(*out)->n;
+        head[1] = (*out)->bytes != NULL;
+    }
+    DS_TRY(ds_world_broadcast(world, head, sizeof head, 0));
+    DS_TRY(ds_agree(world, first ? DS_OK : predictions_room(head, input, out)));
+    size_t count = (*out)->n * ds_shape_elements(input);
+    void *block = NULL;
+    memcpy(&block, head[1] != 0 ? (void *)&(*out)->bytes : (void *)&(*out)->values, sizeof block);
+    return ds_world_broadcast(world, block, head[1] != 0 ? count : count * sizeof(float), 0);
 }

@@ -20,7 +20,9 @@ typedef struct predictions_writer {
 } predictions_writer;
 
 const predictions_writer *predictions_writer_find(const char *name);
-/* Collective. The samples of `path` as the trainer's model takes them; alike on all ranks. "-" is rank 0's standard input. */
-ds_status predictions_read(ds_world *world, const char *path, const ds_trainer *trainer, ds_dataset **out) DS_NODISCARD;
+/* Collective. The samples of `path` as the trainer's model takes them; alike on all ranks. "-" is
+ * rank 0's standard input. */
+ds_status predictions_read(ds_world *world, const char *path, const ds_trainer *trainer,
+                           ds_dataset **out) DS_NODISCARD;
 
 #endif

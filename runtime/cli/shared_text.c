@@ -12,9 +12,10 @@
 ds_status shared_absolute(const char *path, size_t room, char *out)
 {
     char here[4096] = "";
-    DS_CHECK(path[0] == '/' || getcwd(here, sizeof here) != NULL, DS_ERR_USAGE, "the working directory has no name: %s",
-             strerror(errno));
-    int n = path[0] == '/' ? snprintf(out, room, "%s", path) : snprintf(out, room, "%s/%s", here, path);
+    DS_CHECK(path[0] == '/' || getcwd(here, sizeof here) != NULL, DS_ERR_USAGE,
+             "the working directory has no name: %s", strerror(errno));
+    int n =
+        path[0] == '/' ? snprintf(out, room, "%s", path) : snprintf(out, room, "%s/%s", here, path);
     DS_CHECK(n >= 0 && (size_t)n < room, DS_ERR_USAGE, "path too long: %.100s...", path);
     return DS_OK;
 }
@@ -23,12 +24,14 @@ static ds_status shared_take(ds_world *world, char **text, int64_t length)
 {
     if (ds_world_rank(world) != 0) {
         *text = malloc((size_t)length);
-        DS_CHECK(*text != NULL, DS_ERR_NOMEM, "out of memory for a config of %lld bytes", (long long)length);
+        DS_CHECK(*text != NULL, DS_ERR_NOMEM, "out of memory for a config of %lld bytes",
+                 (long long)length);
     }
     return DS_OK;
 }
 
-ds_status shared_config_text(ds_world *world, const char *config, char **text, size_t room, char *path)
+ds_status shared_config_text(ds_world *world, const char *config, char **text, size_t room,
+                             char *path)
 {
     bool first = ds_world_rank(world) == 0;
     ds_status mine = DS_OK;

@@ -279,10 +279,13 @@ static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
     if (mine == DS_OK && spec->checkpoint != NULL)
         mine = ds_checkpoint_open(spec->checkpoint, &file);
     if (mine == DS_OK && file != NULL)
-        mine = restore_data(self, file, &self->kept);
+        mine = restore_data(self, file);
     DS_TRY(ds_agree(self->world, mine));
     DS_TRY(create_numerics(self));
-    DS_TRY(create_data(self, spec, file != NULL ? &self->kept : NULL));
+    ds_kept_data kept = {.normalizer = &self->kept,
+                         .n_classes = self->names[DS_NAMES_CLASSES].n,
+                         .class_name = self->names[DS_NAMES_CLASSES].name};
+    DS_TRY(create_data(self, spec, file != NULL ? &kept : NULL));
     mine = create_plan(self);
     if (mine == DS_OK && spec->resume)
         mine = restore_check(self, file, spec);
@@ -302,7 +305,8 @@ ds_status ds_trainer_open(ds_world *world, const ds_trainer_spec *spec, ds_train
     if (mine == DS_OK)
         mine = ds_arena_take(arena, 1, sizeof *self, "the trainer", &self);
     if (self != NULL)
-        *self = (ds_trainer){.arena = arena, .world = world, .inference = spec->inference, .loaded_step = -1};
+        *self = (ds_trainer){
+            .arena = arena, .world = world, .inference = spec->inference, .loaded_step = -1};
     mine = ds_agree(world, mine);
     if (mine == DS_OK)
         mine = create_all(self, spec);

@@ -15,8 +15,8 @@ static int diagnose_owner(const ds_plan *plan, int shard)
     return rank;
 }
 
-static void diagnose_names(const batch_source *batch, const ds_shard *shard,
-                           size_t room, char *text)
+static void diagnose_names(const batch_source *batch, const ds_shard *shard, size_t room,
+                           char *text)
 {
     if (batch->x != NULL || shard->rows == 0)
         return;

@@ -76,15 +76,16 @@ static ds_status restore_text(const ds_checkpoint *file, const char *name, const
     return DS_OK;
 }
 
-static ds_status restore_classes(ds_trainer *self, const ds_checkpoint *file, ds_kept_data *out)
+static ds_status restore_names(ds_trainer *self, const ds_checkpoint *file, const char *attr_name,
+                               name_list *out)
 {
-    const ds_attr *attr = ds_checkpoint_attr(file, "classes");
+    const ds_attr *attr = ds_checkpoint_attr(file, attr_name);
     if (attr == NULL)
         return DS_OK;
-    cJSON *list = cJSON_Parse(attr->text);
+    cJSON *list = cJSON_Parse(attr->kind == DS_ATTR_TEXT ? attr->text : "");
     size_t n = (size_t)cJSON_GetArraySize(list);
     const char **name = NULL;
-    ds_status status = ds_arena_take(self->arena, n, sizeof *name, "class names", &name);
+    ds_status status = ds_arena_take(self->arena, n, sizeof *name, attr_name, &name);
     for (size_t i = 0; status == DS_OK && i < n; i++) {
         const cJSON *item = cJSON_GetArrayItem(list, (int)i);
         char *copy = NULL;
@@ -92,32 +93,31 @@ static ds_status restore_classes(ds_trainer *self, const ds_checkpoint *file, ds
         name[i] = copy;
     }
     cJSON_Delete(list);
-    out->class_name = name;
-    out->n_classes = n;
+    *out = (name_list){n, name};
     return status;
 }
 
-ds_status restore_data(ds_trainer *self, const ds_checkpoint *file, ds_kept_data *out)
+ds_status restore_data(ds_trainer *self, const ds_checkpoint *file)
 {
     double scale = 1;
     float *mean = NULL, *std = NULL;
-    ds_normalizer *normalizer = NULL;
+    ds_normalizer *kept = &self->kept;
     DS_TRY(restore_real(file, "input_scale", &scale));
-    DS_TRY(ds_arena_take(self->arena, 1, sizeof *normalizer, "the normalisation", &normalizer));
-    normalizer->scale = (float)scale;
+    kept->scale = (float)scale;
     size_t i = ds_checkpoint_find(file, "/input/mean");
     if (i < ds_checkpoint_n(file)) {
         ds_shape shape = ds_checkpoint_tensor(file, i).shape;
-        normalizer->n = ds_shape_elements(&shape);
-        DS_TRY(ds_arena_take(self->arena, normalizer->n, sizeof *mean, "the normalisation", &mean));
-        DS_TRY(ds_arena_take(self->arena, normalizer->n, sizeof *std, "the normalisation", &std));
+        kept->n = ds_shape_elements(&shape);
+        DS_TRY(ds_arena_take(self->arena, kept->n, sizeof *mean, "the normalisation", &mean));
+        DS_TRY(ds_arena_take(self->arena, kept->n, sizeof *std, "the normalisation", &std));
         DS_TRY(restore_tensor(file, "/input/mean", DS_F32, &shape, mean));
         DS_TRY(restore_tensor(file, "/input/std", DS_F32, &shape, std));
     }
-    normalizer->mean = mean;
-    normalizer->std = std;
-    out->normalizer = normalizer;
-    return restore_classes(self, file, out);
+    kept->mean = mean;
+    kept->std = std;
+    for (int k = 0; k < DS_NAMES_KINDS; k++)
+        DS_TRY(restore_names(self, file, names_attr[k], &self->names[k]));
+    return DS_OK;
 }
 
 /* Numbers made under other numerics go on with other bits: say so, or refuse. */

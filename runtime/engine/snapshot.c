@@ -102,16 +102,19 @@ static ds_status snapshot_keep(snapshot *self, const char *name, char *text)
     return status;
 }
 
-static ds_status snapshot_classes(snapshot *self)
+static ds_status snapshot_names(snapshot *self)
 {
-    size_t n;
-    const char *const *names = ds_trainer_class_names(self->trainer, &n);
-    if (names == NULL)
-        return DS_OK;
-    cJSON *list = cJSON_CreateStringArray(names, (int)n);
-    char *text = cJSON_PrintUnformatted(list);
-    cJSON_Delete(list);
-    return snapshot_keep(self, "classes", text);
+    for (int k = 0; k < DS_NAMES_KINDS; k++) {
+        size_t n;
+        const char *const *names = ds_trainer_names(self->trainer, (ds_names)k, &n);
+        if (names == NULL)
+            continue;
+        cJSON *list = cJSON_CreateStringArray(names, (int)n);
+        char *text = cJSON_PrintUnformatted(list);
+        cJSON_Delete(list);
+        DS_TRY(snapshot_keep(self, names_attr[k], text));
+    }
+    return DS_OK;
 }
 
 static void snapshot_stopping(snapshot *self)
@@ -152,7 +155,7 @@ static ds_status snapshot_run(snapshot *self)
     snapshot_int(self, "history_stride", t->history.stride);
     snapshot_real(self, "input_scale", (double)t->splits->normalizer.scale);
     snapshot_stopping(self);
-    return snapshot_classes(self);
+    return snapshot_names(self);
 }
 
 static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)

@@ -29,7 +29,8 @@ static ds_status step_not_finite(ds_trainer *self, const batch_source *batch,
 ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome)
 {
-    /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it there. */
+    /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it
+     * there. */
     ds_status mine = gradient_of_batch(self, batch);
     int first_shard = ds_plan_shard_begin(self->plan, ds_world_rank(self->world));
     if (mine != DS_OK)

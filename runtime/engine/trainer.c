@@ -43,11 +43,18 @@ const ds_splits *ds_trainer_splits(const ds_trainer *self)
     return self->splits;
 }
 
-const char *const *ds_trainer_class_names(const ds_trainer *self, size_t *n)
+const char *const *ds_trainer_names(const ds_trainer *self, ds_names which, size_t *n)
 {
     const ds_dataset *train = self->splits == NULL ? NULL : self->splits->train;
-    *n = train != NULL ? train->n_classes : self->kept.n_classes;
-    return train != NULL ? train->class_name : self->kept.class_name;
+    name_list list = self->names[which];
+    if (train != NULL && which == DS_NAMES_CLASSES)
+        list = (name_list){train->n_classes, train->class_name};
+    else if (train != NULL && which == DS_NAMES_INPUTS)
+        list = (name_list){ds_shape_elements(&train->input), train->column};
+    else if (train != NULL)
+        list = (name_list){train->n_targets, train->target_column};
+    *n = list.n;
+    return list.name;
 }
 
 const float *ds_trainer_params(const ds_trainer *self)

@@ -27,6 +27,11 @@ typedef struct stopping {
     char reason[32];   /* set once a rule has ended the run */
 } stopping;
 
+typedef struct name_list {
+    size_t n;
+    const char *const *name; /* (n) or NULL */
+} name_list;
+
 struct ds_trainer {
     ds_arena *arena;
     ds_world *world;
@@ -40,7 +45,8 @@ struct ds_trainer {
     float *own_params;
     ds_workspace *training, *evaluating;
     bool inference;
-    ds_kept_data kept; /* normalisation and classes of the checkpoint it was opened from */
+    ds_normalizer kept;              /* of the checkpoint it was opened from */
+    name_list names[DS_NAMES_KINDS]; /* likewise */
     /* the batch */
     uint64_t *index; /* (rows of a pass or an evaluation block) */
     int32_t *label;
@@ -98,14 +104,17 @@ ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome
 ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome) DS_NODISCARD;
 
+/* Attributes of /run that hold the names, by kind. */
+static const char *const names_attr[DS_NAMES_KINDS] = {"classes", "columns", "target_columns"};
+
 /* snapshot.c. Collective. */
 ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *path) DS_NODISCARD;
 /* restore.c. Local, alike on all ranks. Parameters of a file; state of a run. */
 ds_status restore_params(ds_trainer *self, const ds_checkpoint *file, float *flat) DS_NODISCARD;
 ds_status restore_run(ds_trainer *self, const ds_checkpoint *file,
                       const ds_trainer_spec *spec) DS_NODISCARD;
-/* restore.c. Local. Normalisation and class names of a file, in the trainer's arena. */
-ds_status restore_data(ds_trainer *self, const ds_checkpoint *file, ds_kept_data *out) DS_NODISCARD;
+/* restore.c. Local. Normalisation and names of a file, into kept and names. */
+ds_status restore_data(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
 /* restore.c. Local. Does this config go on from that file? CHECKPOINT naming the keys. */
 ds_status restore_check(ds_trainer *self, const ds_checkpoint *file,
                         const ds_trainer_spec *spec) DS_NODISCARD;

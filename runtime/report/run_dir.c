@@ -7,29 +7,32 @@
 #include <unistd.h>
 
 #include "descent/checkpoint.h"
+
 #include "report_parts.h"
 
 static ds_status run_dir_make(const char *dir)
 {
     char path[4096];
     DS_CHECK(strlen(dir) > 0 && strlen(dir) < sizeof path - 64, DS_ERR_USAGE,
-             "the run's directory has a name of %zu characters; expected 1 to %zu", strlen(dir), sizeof path - 65);
+             "the run's directory has a name of %zu characters; expected 1 to %zu", strlen(dir),
+             sizeof path - 65);
     snprintf(path, sizeof path, "%s", dir);
     for (char *p = path + 1;; p++) {
         if (*p != '/' && *p != '\0')
             continue;
         char end = *p;
         *p = '\0';
-        DS_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, DS_ERR_WRITE, "cannot create directory %s: %s", path,
-                 strerror(errno));
+        DS_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, DS_ERR_WRITE,
+                 "cannot create directory %s: %s", path, strerror(errno));
         *p = end;
         if (end == '\0')
             break;
     }
     struct stat info;
-    DS_CHECK(stat(dir, &info) == 0 && S_ISDIR(info.st_mode), DS_ERR_USAGE, "%s is there and no directory: give another --out",
-             dir);
-    DS_CHECK(access(dir, W_OK | X_OK) == 0, DS_ERR_WRITE, "cannot write into %s: %s", dir, strerror(errno));
+    DS_CHECK(stat(dir, &info) == 0 && S_ISDIR(info.st_mode), DS_ERR_USAGE,
+             "%s is there and no directory: give another --out", dir);
+    DS_CHECK(access(dir, W_OK | X_OK) == 0, DS_ERR_WRITE, "cannot write into %s: %s", dir,
+             strerror(errno));
     return DS_OK;
 }
 
@@ -45,7 +48,8 @@ static ds_status run_dir_remove(const char *dir, const char *name)
 {
     char path[4400];
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    DS_CHECK(unlink(path) == 0 || errno == ENOENT, DS_ERR_WRITE, "cannot remove %s: %s", path, strerror(errno));
+    DS_CHECK(unlink(path) == 0 || errno == ENOENT, DS_ERR_WRITE, "cannot remove %s: %s", path,
+             strerror(errno));
     return DS_OK;
 }
 
@@ -64,7 +68,8 @@ static ds_status run_dir_remove_checkpoints(const char *dir)
     return status;
 }
 
-static const char *const run_dir_files[] = {"latest", "best", "metrics.jsonl", "status.json", "config.yaml"};
+static const char *const run_dir_files[] = {"latest", "best", "metrics.jsonl", "status.json",
+                                            "config.yaml"};
 enum { RUN_DIR_FILES = sizeof run_dir_files / sizeof *run_dir_files };
 
 ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, int *lock)
@@ -73,9 +78,12 @@ ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, int *lock)
     int handle = -1;
     DS_TRY(ds_run_lock(dir, &handle));
     ds_status status = DS_OK;
-    bool holds = run_dir_has(dir, "config.yaml") || run_dir_has(dir, "metrics.jsonl") || run_dir_has(dir, "checkpoints");
+    bool holds = run_dir_has(dir, "config.yaml") || run_dir_has(dir, "metrics.jsonl") ||
+                 run_dir_has(dir, "checkpoints");
     if (holds && mode == DS_RUN_NEW)
-        status = DS_FAIL(DS_ERR_USAGE, "%s holds a run: go on with --resume, start anew with --overwrite, or give another --out",
+        status = DS_FAIL(DS_ERR_USAGE,
+                         "%s holds a run: go on with --resume, start anew with --overwrite, or "
+                         "give another --out",
                          dir);
     for (size_t i = 0; status == DS_OK && mode == DS_RUN_OVERWRITE && i < RUN_DIR_FILES; i++)
         status = run_dir_remove(dir, run_dir_files[i]);

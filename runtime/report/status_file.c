@@ -17,7 +17,8 @@ ds_status report_replace(const char *dir, const char *name, const char *text)
     DS_CHECK(file != NULL, DS_ERR_WRITE, "cannot write %s: %s", next, strerror(errno));
     bool good = fputs(text, file) >= 0;
     good = fclose(file) == 0 && good;
-    DS_CHECK(good && rename(next, path) == 0, DS_ERR_WRITE, "cannot write %s: %s", path, strerror(errno));
+    DS_CHECK(good && rename(next, path) == 0, DS_ERR_WRITE, "cannot write %s: %s", path,
+             strerror(errno));
     return DS_OK;
 }
 
