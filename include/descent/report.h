@@ -60,6 +60,13 @@ DS_API ds_status ds_report_checkpoint(ds_report *self, int64_t step, const char 
 DS_API ds_status ds_report_skip(ds_report *self, int64_t step, const char *why) DS_NODISCARD;
 DS_API ds_status ds_report_end(ds_report *self, int64_t step, const char *reason,
                                uint64_t params_hash) DS_NODISCARD;
+/* A linear regression's distance from its closed-form least squares solution. */
+typedef struct ds_linear_gap {
+    double loss, best_loss; /* mean squared errors over the training data, in double */
+    double distance;        /* |w - w*| / |w*|, bias included, on normalised inputs */
+} ds_linear_gap;
+DS_API ds_status ds_report_linear_gap(ds_report *self, int64_t step,
+                                      const ds_linear_gap *gap) DS_NODISCARD;
 /* Local. Called once a step: the heartbeat of status.json and the progress line, at most about once
  * a second. */
 DS_API void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_per_s);

@@ -178,9 +178,10 @@ static ds_status train_fit(train *self)
 static ds_status train_dry_run(train *self)
 {
     ds_status mine = DS_OK;
+    const ds_model *model = ds_trainer_model(self->trainer);
     if (ds_world_rank(self->world) == 0)
         mine = ds_plan_report(ds_trainer_plan(self->trainer), ds_trainer_config(self->trainer),
-                              ds_trainer_model(self->trainer), stdout);
+                              ds_model_layout(model), model, stdout);
     return ds_agree(self->world, mine);
 }
 

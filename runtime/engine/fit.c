@@ -204,6 +204,16 @@ static ds_status fit_recall_best(const fit *self)
     return ds_checkpoint_mark_best(t->world, self->spec->dir, t->loaded_step);
 }
 
+static ds_status fit_linear_gap(const fit *self)
+{
+    bool applies = false;
+    ds_linear_gap gap;
+    if (self->spec->report == NULL)
+        return DS_OK;
+    DS_TRY(linear_gap_find(self->trainer, &applies, &gap));
+    return applies ? ds_report_linear_gap(self->spec->report, self->trainer->step, &gap) : DS_OK;
+}
+
 ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char **reason)
 {
     DS_CHECK(!self->inference && self->splits->train != NULL, DS_ERR_USAGE,
@@ -231,6 +241,7 @@ ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char *
         DS_TRY(ds_checkpoint_prune(self->world, spec->dir, self->config->checkpoint.keep));
     DS_TRY(ds_agree(self->world, ds_trainer_hash(self, &hash)));
     *reason = fit_reason(self);
+    fit_note(&run, fit_linear_gap(&run));
     fit_note(&run, ds_report_end(spec->report, self->step, *reason, hash));
     return fit_settle(&run);
 }

@@ -107,6 +107,10 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
 /* Attributes of /run that hold the names, by kind. */
 static const char *const names_attr[DS_NAMES_KINDS] = {"classes", "columns", "target_columns"};
 
+/* linear_gap.c. Local. How far a linear regression is from its closed form; *applies false where
+ * there is none. */
+ds_status linear_gap_find(ds_trainer *self, bool *applies, ds_linear_gap *out) DS_NODISCARD;
+
 /* snapshot.c. Collective. */
 ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *path) DS_NODISCARD;
 /* restore.c. Local, alike on all ranks. Parameters of a file; state of a run. */

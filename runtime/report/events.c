@@ -178,6 +178,22 @@ ds_status ds_report_end(ds_report *self, int64_t step, const char *reason, uint6
     return event_write(self, e);
 }
 
+ds_status ds_report_linear_gap(ds_report *self, int64_t step, const ds_linear_gap *gap)
+{
+    if (self == NULL)
+        return DS_OK;
+    cJSON *e = event_new("least_squares");
+    event_number(e, "step", (double)step);
+    event_number(e, "loss", gap->loss);
+    event_number(e, "best_loss", gap->best_loss);
+    event_number(e, "distance", gap->distance);
+    progress_say(
+        &self->progress,
+        "closed-form least squares: loss %.8g, here %.8g; the weights differ by %.2e of their norm",
+        gap->best_loss, gap->loss, gap->distance);
+    return event_write(self, e);
+}
+
 void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_per_s)
 {
     if (self == NULL)
