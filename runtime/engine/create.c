@@ -10,6 +10,7 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec)
     DS_CHECK(spec->config != NULL, DS_ERR_USAGE, "no config text");
     DS_TRY(ds_config_create(spec->config, spec->path == NULL ? "" : spec->path, spec->n_set,
                             spec->set, &self->config));
+    DS_TRY(ds_sync_check(self->config));
     const ds_compute_config *compute = &self->config->compute;
     if (strcmp(compute->isa, "auto") != 0)
         DS_TRY(ds_kernels_limit_isa(compute->isa));
