@@ -25,10 +25,10 @@ typedef struct ds_dataset {
 } ds_dataset;
 
 /* Affine normalisation, per element or per channel: x' = (x - mean) / std. Kept in the checkpoint
- * as /input/mean, std. */
+ * as /input/mean, std, which say it all: `unit` is mean 0 and deviation 255. */
 typedef struct ds_normalizer {
     size_t n;                /* 0: none (identity); else channels of the input, or elements */
-    float scale;             /* bytes are multiplied by this first: 1 or 1/255 */
+    float scale;             /* values are multiplied by this first; 1 */
     const float *mean, *std; /* (n) */
 } ds_normalizer;
 
@@ -40,7 +40,13 @@ typedef struct ds_read_request {
     size_t n_classes;       /* 0: find out */
     const char *const *class_name; /* a known mapping (from the training split or a checkpoint):
                                       text classes must be in it */
-    bool targets_optional;         /* predict: a file without targets is fine */
+    const char *const *column; /* (n_columns) names of the inputs, where known: a table with a header
+                                  is then read by name, in this order; else by position */
+    size_t n_columns;
+    const char *const *target_column; /* (n_target_columns) where known; no inputs even when the
+                                         targets are not read */
+    size_t n_target_columns;
+    bool targets_optional; /* predict: a file without targets is fine */
     uint64_t seed;                 /* synthetic */
     const char *split; /* "train", "test", "validation" for messages and synthetic streams */
 } ds_read_request;
@@ -56,9 +62,18 @@ typedef struct ds_format_ops {
 DS_API const ds_format_ops *ds_format_at(size_t i); /* NULL past the end */
 DS_API const ds_format_ops *ds_format_find(const char *name);
 
-/* Local. Read one source. Errors: DATA naming file, place, found, expected. */
+/* Local. Read one source. Errors: DATA naming file, place, found, expected; USAGE for what the
+ * config's map says. */
 DS_API ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **out) DS_NODISCARD;
+/* Local. Read a file whose format is guessed from its content (csv, idx, hdf5); "-" is a csv on
+ * stdin. request->source may be NULL, or a map of csv or hdf5 options to go by. Errors: DATA. */
+DS_API ds_status ds_dataset_read_file(const char *path, const ds_read_request *request,
+                                      ds_dataset **out) DS_NODISCARD;
 DS_API void ds_dataset_destroy(ds_dataset **dataset);
+/* Local. Do the targets fit a model's output? Every label must be below its elements; real targets
+ * must be as many. `split` is for the message. Errors: DATA (a label), USAGE (widths). */
+DS_API ds_status ds_dataset_check_output(const ds_dataset *self, const char *split,
+                                         const ds_shape *output) DS_NODISCARD;
 
 /* The splits of a run. validation and test may be NULL. */
 typedef struct ds_splits {

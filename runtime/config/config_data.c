@@ -110,7 +110,8 @@ ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *ro
     const char *normalize = NULL;
     DS_TRY(ds_options_parse(ds_config_data_options, raw, "data", self->arena, &data));
     DS_TRY(ds_config_open(self, "data", raw, root, &map));
-    DS_TRY(data_source(self, "train", data.train, map, &self->data.train));
+    if (data.train != NULL)
+        DS_TRY(data_source(self, "train", data.train, map, &self->data.train));
     if (data.test != NULL)
         DS_TRY(data_source(self, "test", data.test, map, &self->data.test));
     else

@@ -45,7 +45,7 @@
 const ds_option ds_config_root_options[] = {
     TEXT(ds_raw_root, name, NULL, NEUTRAL, "names the run's directory; default: the config's file"),
     INT(ds_raw_root, seed, "1", 0, 0, "all randomness follows from it"),
-    VALUE(ds_raw_root, data, "a map", REQUIRED, "what is learned from"),
+    VALUE(ds_raw_root, data, "a map", 0, "what is learned from"),
     VALUE(ds_raw_root, model, "a map", REQUIRED, "input and layers"),
     VALUE(ds_raw_root, loss, "a loss, as cross_entropy (classes) or mse (numbers)", REQUIRED,
           "what is minimised"),
@@ -61,7 +61,7 @@ const ds_option ds_config_root_options[] = {
     END,
 };
 const ds_option ds_config_data_options[] = {
-    VALUE(ds_raw_data, train, "a source, as {format: csv, path: FILE, target: COLUMN}", REQUIRED,
+    VALUE(ds_raw_data, train, "a source, as {format: csv, path: FILE, target: COLUMN}", 0,
           "the training split"),
     VALUE(ds_raw_data, test, "a source", 0, "the test split"),
     VALUE(ds_raw_data, validation, "a source or {fraction: F}", 0, "the validation split"),

@@ -46,7 +46,7 @@ static bool run_dir_has(const char *dir, const char *name)
 
 static ds_status run_dir_remove(const char *dir, const char *name)
 {
-    char path[4400];
+    char path[8192];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     DS_CHECK(unlink(path) == 0 || errno == ENOENT, DS_ERR_WRITE, "cannot remove %s: %s", path,
              strerror(errno));

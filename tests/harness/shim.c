@@ -4,6 +4,7 @@
  * - writing to a file whose path contains SHIM_FULL fails with ENOSPC, after SHIM_ROOM bytes (0);
  * - an allocation of SHIM_ALLOC bytes or more fails.
  * Every other call goes to the C library by the names it keeps for this, or by dlsym. */
+#undef _FILE_OFFSET_BITS /* open and open64 are two functions here */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
