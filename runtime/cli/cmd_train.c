@@ -74,8 +74,9 @@ static ds_status train_place(train *self)
     ds_auto(ds_config) config = NULL;
     DS_TRY(ds_config_create(self->text, self->path, self->set.n, self->set.item, &config));
     if (config->data.train == NULL)
-        return ds_value_fail(config->root, "no training data: expected a source in data.train, such as "
-                                           "{format: csv, path: FILE, target: COLUMN}");
+        return ds_value_fail(config->root,
+                             "no training data: expected a source in data.train, such as "
+                             "{format: csv, path: FILE, target: COLUMN}");
     char relative[4096];
     if (self->out != NULL)
         snprintf(relative, sizeof relative, "%s", self->out);
