@@ -84,7 +84,7 @@ ds_status ds_file_sync(int fd, const char *path)
     return DS_OK;
 }
 
-ds_status ds_file_reserve(int fd, const char *path, uint64_t bytes)
+ds_status ds_file_check(int fd, const char *path, uint64_t bytes)
 {
     struct rlimit limit;
     DS_CHECK(getrlimit(RLIMIT_FSIZE, &limit) != 0 || bytes <= limit.rlim_cur, DS_ERR_WRITE,
@@ -99,6 +99,12 @@ ds_status ds_file_reserve(int fd, const char *path, uint64_t bytes)
                  "%s: needs %llu bytes, the file system has %llu free; make room", path,
                  (unsigned long long)bytes, (unsigned long long)(room + held));
     }
+    return DS_OK;
+}
+
+ds_status ds_file_reserve(int fd, const char *path, uint64_t bytes)
+{
+    DS_TRY(ds_file_check(fd, path, bytes));
     if (fallocate(fd, 0, 0, (off_t)bytes) != 0 &&
         (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
         return DS_FAIL(DS_ERR_WRITE, "%s: cannot reserve %llu bytes: %s", path,

@@ -19,8 +19,9 @@ ds_status ds_file_read(int fd, const char *path, void *out, size_t n, uint64_t o
 ds_status ds_file_write(int fd, const char *path, const void *bytes, size_t n,
                         uint64_t offset) DS_NODISCARD;
 ds_status ds_file_sync(int fd, const char *path) DS_NODISCARD;
-/* Local. Fails with WRITE unless `bytes` fit: file size limit (checked first: exceeding it would
- * send SIGXFSZ) and free space, which is reserved where the file system can. */
+/* Local. Fail with WRITE unless `bytes` fit: check asks the file size limit (exceeding it would
+ * send SIGXFSZ) and the free space, reserve takes them where the file system can. */
+ds_status ds_file_check(int fd, const char *path, uint64_t bytes) DS_NODISCARD;
 ds_status ds_file_reserve(int fd, const char *path, uint64_t bytes) DS_NODISCARD;
 
 /* Local. mkdir -p; fsync of a directory; DIR/name -> target, replaced atomically. Errors: WRITE. */

@@ -35,16 +35,25 @@ static size_t writer_entry_bytes(const ds_entry *entry)
     return ds_shape_elements(&entry->shape) * ds_dtype_bytes(entry->type);
 }
 
-/* At least what the file will need: to be refused before anything is written. */
-static uint64_t writer_estimate(const ds_snapshot *s)
+/* No less than the file will need, without its tensors and with them: to be refused before anything
+ * is written, since libhdf5 does not take a full disk well. */
+static uint64_t writer_structure_bytes(const ds_snapshot *s)
 {
     uint64_t bytes = 65536;
     for (size_t i = 0; i < s->n_entries; i++)
-        bytes += writer_entry_bytes(&s->entry[i]) + 1024 + 2 * strlen(s->entry[i].path);
+        bytes += 1024 + 2 * strlen(s->entry[i].path);
     for (size_t i = 0; i < s->n_attrs; i++)
         bytes += 256 + (s->attr[i].kind == DS_ATTR_TEXT && s->attr[i].text != NULL
                             ? 2 * strlen(s->attr[i].text)
                             : 0);
+    return bytes;
+}
+
+static uint64_t writer_bytes(const ds_snapshot *s)
+{
+    uint64_t bytes = writer_structure_bytes(s);
+    for (size_t i = 0; i < s->n_entries; i++)
+        bytes += writer_entry_bytes(&s->entry[i]);
     return bytes + bytes / DS_BLOCK_BYTES * 8;
 }
 
@@ -70,8 +79,10 @@ static ds_status writer_lay_out(writer *self, uint64_t *offset, uint64_t *end)
     struct stat st;
     DS_TRY(ds_dir_make(self->folder));
     DS_TRY(writer_open(self, O_CREAT | O_TRUNC));
-    ds_status reserved =
-        ds_file_reserve(self->fd, self->temporary, writer_estimate(self->snapshot));
+    ds_status reserved = ds_file_check(self->fd, self->temporary, writer_bytes(self->snapshot));
+    if (reserved == DS_OK)
+        reserved =
+            ds_file_reserve(self->fd, self->temporary, writer_structure_bytes(self->snapshot));
     writer_close(self);
     DS_TRY(reserved);
     DS_TRY(ds_h5_create(self->temporary, self->snapshot, offset));
