@@ -43,11 +43,18 @@ packages_install() {
         say "needs root or sudo; ask your administrator for: apt-get install ${want[*]}"
         return 1
     fi
+    local log
+    log=$(mktemp)
     if [ -z "${packages_updated:-}" ]; then
-        as_root apt-get update -qq </dev/null >&2 || say "apt-get update failed; trying with the lists at hand"
+        as_root apt-get update -qq </dev/null >"$log" 2>&1 || say "apt-get update failed; trying with the lists at hand"
         packages_updated=1
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${want[@]}" </dev/null >&2
+    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${want[@]}" </dev/null >>"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
 }
 
 # build_make DIR [meson options]: set DIR up where it is missing, then build what is not current.

@@ -134,8 +134,9 @@ def words():
     left_open = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
     outside = re.compile(r"\bfarm-|\bduplicates --|/work/|\bshared/(DESIGN|STYLE|FIELD|prototype|peers|cluster)|\b(DESIGN|STYLE|FIELD)\.md|\bDESIGN\b section")
     wrong, read = [], 0
-    paths = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True).stdout.split()
-    paths = paths or [source.name_of(root, p) for p in source.files(root)]
+    outside_tops = ("build", "runs", ".git", ".cache")
+    paths = [source.name_of(root, p) for p in sorted(root.rglob("*")) if not p.relative_to(root).parts[0].startswith(outside_tops)]
+    paths = [name for name in paths if "__pycache__" not in name]
     for name in paths:
         path = root / name
         if not path.is_file() or path == pathlib.Path(__file__).resolve() or path.suffix in (".csv", ".log", ".gz", ".npy", ".h5"):
