@@ -256,7 +256,8 @@ static ds_status build_layer(ds_model *model, const ds_value *entry)
     ds_layer layer = {.trainable = true};
     ds_layer_common common = {0};
     DS_TRY(build_entry(entry, &layer.ops, &map));
-    DS_TRY(build_parse(model, &layer, map, &common));
+    ds_status read = build_parse(model, &layer, map, &common);
+    DS_TRY(map != NULL ? read : build_at(entry, read)); /* where there is no map to point at */
     const ds_value *name_at = ds_value_find(map, "name");
     DS_TRY(build_name(model, &layer, name_at != NULL ? name_at : entry, common.name));
     model->layer[model->n_layers++] = layer;
