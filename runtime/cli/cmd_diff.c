@@ -8,6 +8,7 @@
 
 #include "descent/checkpoint.h"
 
+#include "args.h"
 #include "command.h"
 
 typedef struct diff_job {
@@ -194,7 +195,7 @@ static ds_status diff_report(diff_job *self, const char *path[2])
                  : DS_FAIL(DS_NO, "%s and %s differ, first in %s", path[0], path[1], self->first);
 }
 
-static ds_status diff_files(bool json, const char *argument[2])
+static ds_status diff_files(bool json, const char *const argument[2])
 {
     char a[4096], b[4096];
     ds_auto(ds_checkpoint) first = NULL;
@@ -221,23 +222,12 @@ static ds_status diff_files(bool json, const char *argument[2])
 static ds_status diff_run(ds_world *world, int argc, char **argv)
 {
     (void)world;
-    const char *path[2] = {NULL, NULL};
     bool json = false;
-    int n = 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            json = true;
-            continue;
-        }
-        DS_CHECK(argv[i][0] != '-', DS_ERR_USAGE,
-                 "diff: unknown option %s; usage: descent diff A B [--json]", argv[i]);
-        if (n < 2)
-            path[n] = argv[i];
-        n++;
-    }
-    DS_CHECK(n == 2, DS_ERR_USAGE,
-             "diff: %d checkpoints given, 2 are compared; usage: descent diff A B [--json]", n);
-    return diff_files(json, path);
+    arg_list path;
+    const arg table[] = {{"--json", ARG_FLAG, &json}, {NULL, ARG_FLAG, NULL}};
+    DS_TRY(args_parse(argc, argv, table, &path));
+    DS_TRY(args_expect("diff", &path, 2, 2, "two checkpoints"));
+    return diff_files(json, path.item);
 }
 
 const ds_command ds_command_diff = {

@@ -7,6 +7,7 @@
 
 #include "descent/checkpoint.h"
 
+#include "args.h"
 #include "command.h"
 
 enum { INSPECT_MOST = 1000, INSPECT_EDGE = 3, INSPECT_TEXT = 60 };
@@ -312,28 +313,15 @@ static ds_status inspect_file(const char *argument, bool json, const char *tenso
 
 static ds_status inspect_run(ds_world *world, int argc, char **argv)
 {
-    static const char usage[] = "usage: descent inspect CKPT [--json] [--tensor NAME]";
     (void)world;
-    const char *path = NULL, *tensor = NULL;
     bool json = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            json = true;
-        } else if (strncmp(argv[i], "--tensor=", 9) == 0) {
-            tensor = argv[i] + 9;
-        } else if (strcmp(argv[i], "--tensor") == 0) {
-            DS_CHECK(i + 1 < argc, DS_ERR_USAGE, "inspect: --tensor needs a name; %s", usage);
-            tensor = argv[++i];
-        } else {
-            DS_CHECK(argv[i][0] != '-', DS_ERR_USAGE, "inspect: unknown option %s; %s", argv[i],
-                     usage);
-            DS_CHECK(path == NULL, DS_ERR_USAGE, "inspect: one checkpoint, found also %s; %s",
-                     argv[i], usage);
-            path = argv[i];
-        }
-    }
-    DS_CHECK(path != NULL, DS_ERR_USAGE, "inspect: no checkpoint given; %s", usage);
-    return inspect_file(path, json, tensor);
+    const char *tensor = NULL;
+    arg_list path;
+    const arg table[] = {
+        {"--json", ARG_FLAG, &json}, {"--tensor", ARG_VALUE, &tensor}, {NULL, ARG_FLAG, NULL}};
+    DS_TRY(args_parse(argc, argv, table, &path));
+    DS_TRY(args_expect("inspect", &path, 1, 1, "one checkpoint"));
+    return inspect_file(path.item[0], json, tensor);
 }
 
 const ds_command ds_command_inspect = {

@@ -1,9 +1,9 @@
 /* descent verify: a verdict a file, without libhdf5. */
 #include <stdio.h>
-#include <string.h>
 
 #include "descent/checkpoint.h"
 
+#include "args.h"
 #include "command.h"
 
 typedef struct verify_count {
@@ -39,32 +39,23 @@ static ds_status verify_run(ds_world *world, int argc, char **argv)
 {
     (void)world;
     bool each = false;
-    size_t n = 0, n_bad = 0;
+    size_t n_bad = 0;
     char first[1024] = "";
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
-            each = true;
-        else
-            DS_CHECK(argv[i][0] != '-', DS_ERR_USAGE,
-                     "verify: unknown option %s; usage: descent verify [-v] CKPT...", argv[i]);
-    }
+    arg_list path;
+    const arg table[] = {
+        {"--verbose", ARG_FLAG, &each}, {"-v", ARG_FLAG, &each}, {NULL, ARG_FLAG, NULL}};
+    DS_TRY(args_parse(argc, argv, table, &path));
+    DS_TRY(args_expect("verify", &path, 1, DS_ARGS_MAX, "one or more checkpoints"));
     ds_status worst = DS_OK;
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == '-')
+    for (size_t i = 0; i < path.n; i++) {
+        ds_status st = verify_one(path.item[i], each);
+        if (st == DS_OK || n_bad++ > 0)
             continue;
-        n++;
-        ds_status st = verify_one(argv[i], each);
-        if (st == DS_OK)
-            continue;
-        if (n_bad++ == 0) {
-            worst = st;
-            snprintf(first, sizeof first, "%s", ds_last_error());
-        }
+        worst = st;
+        snprintf(first, sizeof first, "%s", ds_last_error());
     }
-    DS_CHECK(n > 0, DS_ERR_USAGE,
-             "verify: no checkpoint given; usage: descent verify [-v] CKPT...");
-    DS_CHECK(n_bad == 0 || n == 1, worst, "%zu of %zu checkpoints are not good; the first: %s",
-             n_bad, n, first);
+    DS_CHECK(n_bad == 0 || path.n == 1, worst, "%zu of %zu checkpoints are not good; the first: %s",
+             n_bad, path.n, first);
     return n_bad == 0 ? DS_OK : DS_FAIL(worst, "%s", first);
 }
 
