@@ -212,6 +212,46 @@ START_TEST(damage_has_a_name)
 }
 END_TEST
 
+/* 300 tensors: the table does not fit into the header and lies behind the body. */
+START_TEST(large_tables_lie_behind)
+{
+    enum { N = 300 };
+    static ds_entry entry[N];
+    static char name[N][32];
+    static const float value[5] = {1, 2, 3, 4, 5};
+    for (int i = 0; i < N; i++) {
+        snprintf(name[i], sizeof name[i], "/parameters/layer%d/bias", i);
+        entry[i] = (ds_entry){.path = name[i], .shape = {1, {5}}, .data = value};
+    }
+    ds_snapshot s = {.step = 7, .n_entries = N, .entry = entry};
+    char dir[64], path[4096];
+    ck_assert_msg(ds_checkpoint_write(world, place_new(dir), &s, 4096, path) == DS_OK, "%s",
+                  ds_last_error());
+    ds_checkpoint *c = NULL;
+    float got[5];
+    ck_assert_msg(ds_checkpoint_open(path, &c) == DS_OK, "%s", ds_last_error());
+    ck_assert(ds_checkpoint_n(c) == N && ds_checkpoint_n_attrs(c) == 0);
+    ck_assert(ds_checkpoint_find(c, name[123]) == 123);
+    ck_assert(ds_checkpoint_read(c, 123, got) == DS_OK && memcmp(got, value, sizeof got) == 0);
+    ds_checkpoint_close(&c);
+    struct stat st;
+    int fd = open(path, O_RDWR);
+    ck_assert(fd >= 0 && fstat(fd, &st) == 0);
+    for (int k = 1; k <= 400; k++)
+        flip_is_found(fd, path, st.st_size - k * 37, (unsigned)k % 8);
+    printf("# 400 flips found in a table of 300 tensors, last: %s\n", ds_last_error());
+    close(fd);
+    /* The same name twice: an error, nothing left over. */
+    entry[1].path = name[0];
+    s.step = 8;
+    ck_assert_int_eq(ds_checkpoint_write(world, dir, &s, 4096, path), DS_ERR_WRITE);
+    printf("# %s\n", ds_last_error());
+    snprintf(path, sizeof path, "%s/checkpoints/step-00000008.h5.tmp", dir);
+    ck_assert(stat(path, &st) != 0 && errno == ENOENT);
+    place_remove(dir);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (ds_session_begin(&argc, &argv) != DS_OK || ds_session_world(&world) != DS_OK)
@@ -225,6 +265,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, lies_are_refused);
     tcase_add_test(t, foreign_things_are_refused);
     tcase_add_test(t, damage_has_a_name);
+    tcase_add_test(t, large_tables_lie_behind);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_set_fork_status(r, CK_NOFORK);
