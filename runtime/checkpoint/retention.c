@@ -84,6 +84,11 @@ static ds_status retention_run(const char *dir, int64_t keep, int64_t after)
     size_t n;
     int64_t *step;
     DS_TRY(ds_steps_list(folder, "", &n, &step));
+    /* What is later than `latest` is no part of this run (it went on from an older checkpoint):
+     * ds_checkpoint_drop_after's business, and no reason to count this run's own as old. */
+    int64_t latest = ds_link_read(dir, "latest");
+    while (after == INT64_MAX && latest >= 0 && n > 0 && step[n - 1] > latest)
+        n--;
     ds_status st = retention_drop(dir, n, step, keep, after);
     free(step);
     return st;

@@ -97,7 +97,7 @@ END_TEST
 
 START_TEST(newest_and_best_stay)
 {
-    char dir[64], stale[128];
+    char dir[64], stale[128], path[4096];
     write_steps(place_new(dir), 6);
     snprintf(stale, sizeof stale, "%s/checkpoints/step-00000009.h5.tmp", dir);
     close(open(stale, O_CREAT | O_WRONLY, 0644));
@@ -111,6 +111,14 @@ START_TEST(newest_and_best_stay)
         ck_assert_msg(is_there(dir, stale) == stays[step], "%s", stale);
     }
     ck_assert(!is_there(dir, "checkpoints/step-00000009.h5.tmp") && is_there(dir, "best"));
+    /* Gone on from step 2: step 3 is newly written, 4 and later are not this run's. */
+    write_steps(dir, 4);
+    write_steps(dir, 3);
+    ck_assert_int_eq(ds_checkpoint_prune(world, dir, 1), DS_OK);
+    ck_assert(is_there(dir, "checkpoints/step-00000003.h5") &&
+              !is_there(dir, "checkpoints/step-00000001.h5"));
+    ck_assert(ds_checkpoint_resolve(dir, sizeof path, path) == DS_OK &&
+              strstr(path, "-00000003.h5"));
     ck_assert_int_eq(ds_checkpoint_drop_after(world, dir, 4), DS_OK);
     bool found;
     ck_assert_str_eq(newest(dir, &found), "step-00000004.h5");
