@@ -37,7 +37,7 @@ static void batch_pass(batch *self, ds_workspace *w, int lo, int hi, size_t n,
     float *x = ds_workspace_input(w, &stride),
           *source = ds_workspace_input(rig->workspace, &source_stride);
     ck_assert_uint_eq(stride, source_stride);
-    if (x != source)
+    if (x != source && to > from)
         memcpy(x, source + from * stride, (to - from) * stride * sizeof *x);
     size_t shift = x == source ? 0 : from;
     for (int k = lo; k < hi; k++) {

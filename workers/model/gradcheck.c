@@ -145,7 +145,7 @@ static ds_status gradcheck_slope(gradcheck *self, const gradcheck_line *line, do
                                  double *doubt)
 {
     double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], e = 1;
-    *doubt = INFINITY;
+    *doubt = (double)INFINITY;
     for (int i = 0; i < GRADCHECK_RUNGS; i++, e /= 2) {
         DS_TRY(gradcheck_difference(self, line, e, &a[0][i]));
         double power = 4;

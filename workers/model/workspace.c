@@ -27,7 +27,7 @@ static ds_status workspace_block(ds_workspace *self, size_t count, size_t width,
                  !__builtin_add_overflow(self->bytes, bytes, &self->bytes),
              DS_ERR_NOMEM, "the model's activations for %zu samples are more than memory can be",
              count);
-    if (self->arena == NULL || floats == 0)
+    if (self->arena == NULL || width == 0)
         return DS_OK;
     return ds_arena_take(self->arena, count, width * sizeof(float), "activations", out);
 }

@@ -7,9 +7,9 @@
 
 #include "rank.h"
 
-enum { DIAGNOSE_SAMPLES = 8 }; /* named at most */
+enum { REPLAY_SAMPLES = 8 }; /* named at most */
 
-typedef struct diagnosis {
+typedef struct replay {
     const ds_workspace *w;
     const float *params;
     int64_t step;
@@ -17,9 +17,9 @@ typedef struct diagnosis {
     bool found;
     size_t room, used;
     char *text;
-} diagnosis;
+} replay;
 
-static void diagnose_say(diagnosis *self, const char *text)
+static void replay_say(replay *self, const char *text)
 {
     if (self->used + 1 < self->room)
         self->used +=
@@ -27,7 +27,7 @@ static void diagnose_say(diagnosis *self, const char *text)
 }
 
 /* First value that is not finite: "nan", "inf", or NULL. */
-static const char *diagnose_values(size_t n, const float *x)
+static const char *replay_values(size_t n, const float *x)
 {
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
@@ -36,82 +36,82 @@ static const char *diagnose_values(size_t n, const float *x)
 }
 
 /* "WHERE: nan", once. */
-static void diagnose_report(diagnosis *self, const char *where, const char *what)
+static void replay_report(replay *self, const char *where, const char *what)
 {
     self->found = true;
-    diagnose_say(self, where);
-    diagnose_say(self, ": ");
-    diagnose_say(self, what);
+    replay_say(self, where);
+    replay_say(self, ": ");
+    replay_say(self, what);
 }
 
 /* Names bad samples as they come: the count so far. */
-static void diagnose_sample(diagnosis *self, size_t *count, size_t sample)
+static void replay_sample(replay *self, size_t *count, size_t sample)
 {
     char text[48];
-    if ((*count)++ == DIAGNOSE_SAMPLES)
-        diagnose_say(self, ", ...");
-    if (*count > DIAGNOSE_SAMPLES)
+    if ((*count)++ == REPLAY_SAMPLES)
+        replay_say(self, ", ...");
+    if (*count > REPLAY_SAMPLES)
         return;
     snprintf(text, sizeof text, "%s%zu", *count == 1 ? "; samples " : ", ", sample);
-    diagnose_say(self, text);
+    replay_say(self, text);
 }
 
 /* A block of the shard's rows, each row of one sample. */
-static void diagnose_rows(diagnosis *self, const char *where, const float *x, size_t width,
-                          size_t stride)
+static void replay_rows(replay *self, const char *where, const float *x, size_t width,
+                        size_t stride)
 {
     size_t n = self->shard->rows, count = 0;
     const char *what = NULL;
     for (size_t r = 0; r < n && what == NULL; r++)
-        what = diagnose_values(width, x + r * stride);
+        what = replay_values(width, x + r * stride);
     if (what == NULL)
         return;
-    diagnose_report(self, where, what);
+    replay_report(self, where, what);
     for (size_t r = 0; r < n; r++)
-        if (diagnose_values(width, x + r * stride) != NULL)
-            diagnose_sample(self, &count, r);
-    diagnose_say(self, " of the shard");
+        if (replay_values(width, x + r * stride) != NULL)
+            replay_sample(self, &count, r);
+    replay_say(self, " of the shard");
 }
 
-static void diagnose_params(diagnosis *self)
+static void replay_params(replay *self)
 {
     const ds_layout *layout = ds_model_layout(self->w->spec.model);
     char where[160];
     for (size_t p = 0; p < layout->n_params && !self->found; p++) {
         const ds_param *param = &layout->param[p];
-        const char *what = diagnose_values(ds_param_floats(param), self->params + param->offset);
+        const char *what = replay_values(ds_param_floats(param), self->params + param->offset);
         snprintf(where, sizeof where, "parameter %s before the step", param->name);
         if (what != NULL)
-            diagnose_report(self, where, what);
+            replay_report(self, where, what);
     }
 }
 
-static ds_rows diagnose_at(const diagnosis *self, size_t l, int side, const ds_shard *shard)
+static ds_rows replay_at(const replay *self, size_t l, int side, const ds_shard *shard)
 {
     return ds_workspace_rows(self->w, l, side, self->step, shard);
 }
 
-static ds_status diagnose_forward(diagnosis *self)
+static ds_status replay_forward(replay *self)
 {
     const ds_model *m = self->w->spec.model;
-    ds_rows first = diagnose_at(self, 0, 0, self->shard);
-    diagnose_rows(self, "input", first.x, ds_shape_elements(&m->input), first.x_stride);
+    ds_rows first = replay_at(self, 0, 0, self->shard);
+    replay_rows(self, "input", first.x, ds_shape_elements(&m->input), first.x_stride);
     char where[96];
     for (size_t l = 0; l < m->n_layers && !self->found; l++) {
-        ds_rows rows = diagnose_at(self, l, 0, self->shard);
+        ds_rows rows = replay_at(self, l, 0, self->shard);
         DS_TRY(ds_workspace_layer(self->w, l, self->params, &rows));
         snprintf(where, sizeof where, "layer %s forward", m->layer[l].name);
-        diagnose_rows(self, where, rows.y, ds_shape_elements(&m->layer[l].out), rows.y_stride);
+        replay_rows(self, where, rows.y, ds_shape_elements(&m->layer[l].out), rows.y_stride);
     }
     return DS_OK;
 }
 
 /* The loss of row r alone, or of the whole shard (r = rows), with its gradient. */
-static double diagnose_loss_of(const diagnosis *self, size_t r)
+static double replay_loss_of(const replay *self, size_t r)
 {
     const ds_workspace_spec *spec = &self->w->spec;
     bool whole = r == self->shard->rows;
-    ds_rows rows = diagnose_at(self, spec->model->n_layers - 1, 0, self->shard);
+    ds_rows rows = replay_at(self, spec->model->n_layers - 1, 0, self->shard);
     ds_targets t = self->shard->targets;
     size_t at = whole ? 0 : r;
     t.label = t.label == NULL ? NULL : t.label + at;
@@ -123,36 +123,36 @@ static double diagnose_loss_of(const diagnosis *self, size_t r)
     return sum;
 }
 
-static void diagnose_loss(diagnosis *self)
+static void replay_loss(replay *self)
 {
     size_t n = self->shard->rows, count = 0;
-    double sum = diagnose_loss_of(self, n);
+    double sum = replay_loss_of(self, n);
     if (isfinite(sum))
         return;
-    diagnose_report(self, "loss", isnan(sum) ? "nan" : "inf");
+    replay_report(self, "loss", isnan(sum) ? "nan" : "inf");
     for (size_t r = 0; r < n; r++)
-        if (!isfinite(diagnose_loss_of(self, r)))
-            diagnose_sample(self, &count, r);
-    diagnose_say(self, " of the shard");
+        if (!isfinite(replay_loss_of(self, r)))
+            replay_sample(self, &count, r);
+    replay_say(self, " of the shard");
 }
 
 /* One panel's gradient from `shard` in scratch: what is bad in it, or NULL. */
-static ds_status diagnose_panel(const diagnosis *self, size_t l, size_t p, int side, size_t from,
-                                const ds_shard *shard, const char **what)
+static ds_status replay_panel(const replay *self, size_t l, size_t p, int side, size_t from,
+                              const ds_shard *shard, const char **what)
 {
     const ds_layer *layer = &self->w->spec.model->layer[l];
     const ds_param *param = layer->param[p];
     size_t to = from + ds_panel_rows(param);
     to = to < param->rows ? to : param->rows;
-    ds_rows rows = diagnose_at(self, l, side, shard);
+    ds_rows rows = replay_at(self, l, side, shard);
     float *dst = self->w->scratch[0];
     memset(dst, 0, (to - from) * param->stride * sizeof *dst);
     DS_TRY(layer->ops->gradient(layer, self->w->spec.kernels, p, from, to, &rows, dst, false));
-    *what = diagnose_values((to - from) * param->stride, dst);
+    *what = replay_values((to - from) * param->stride, dst);
     return DS_OK;
 }
 
-static ds_status diagnose_gradient(diagnosis *self, size_t l, size_t p, int side)
+static ds_status replay_gradient(replay *self, size_t l, size_t p, int side)
 {
     const ds_layer *layer = &self->w->spec.model->layer[l];
     const ds_param *param = layer->param[p];
@@ -160,36 +160,36 @@ static ds_status diagnose_gradient(diagnosis *self, size_t l, size_t p, int side
     char where[160];
     size_t count = 0, from = 0, step = ds_panel_rows(param);
     for (; from < param->rows && what == NULL; from += step)
-        DS_TRY(diagnose_panel(self, l, p, side, from, self->shard, &what));
+        DS_TRY(replay_panel(self, l, p, side, from, self->shard, &what));
     if (what == NULL)
         return DS_OK;
     snprintf(where, sizeof where, "layer %s backward, gradient of %s", layer->name, param->name);
-    diagnose_report(self, where, what);
+    replay_report(self, where, what);
     for (size_t r = 0; r < self->shard->rows; r++) {
         ds_shard row = {.first_row = self->shard->first_row + r,
                         .rows = 1,
                         .position = self->shard->position + r};
-        DS_TRY(diagnose_panel(self, l, p, side, from - step, &row, &alone));
+        DS_TRY(replay_panel(self, l, p, side, from - step, &row, &alone));
         if (alone != NULL)
-            diagnose_sample(self, &count, r);
+            replay_sample(self, &count, r);
     }
-    diagnose_say(self, count > 0 ? " of the shard" : "; only in the sum over samples");
+    replay_say(self, count > 0 ? " of the shard" : "; only in the sum over samples");
     return DS_OK;
 }
 
-static ds_status diagnose_backward(diagnosis *self)
+static ds_status replay_backward(replay *self)
 {
     const ds_model *m = self->w->spec.model;
     char where[96];
     int side = 0;
     for (size_t l = m->n_layers; l-- > m->lowest && !self->found;) {
         const ds_layer *layer = &m->layer[l];
-        ds_rows rows = diagnose_at(self, l, side, self->shard);
+        ds_rows rows = replay_at(self, l, side, self->shard);
         snprintf(where, sizeof where, "layer %s backward", layer->name);
-        diagnose_rows(self, where, rows.dy, ds_shape_elements(&layer->out), rows.y_stride);
+        replay_rows(self, where, rows.dy, ds_shape_elements(&layer->out), rows.y_stride);
         for (size_t p = 0; p < layer->n_params && !self->found; p++)
             if (layer->param[p]->trainable)
-                DS_TRY(diagnose_gradient(self, l, p, side));
+                DS_TRY(replay_gradient(self, l, p, side));
         if (l == m->lowest || self->found || layer->ops->view)
             continue;
         DS_TRY(layer->ops->backward(layer, self->w->spec.kernels, self->params, &rows));
@@ -202,17 +202,17 @@ ds_status ds_model_diagnose(ds_workspace *self, const float *params, int64_t ste
                             size_t room, char *text)
 {
     DS_ASSERT(self->spec.training && self->spec.loss != NULL && room > 0);
-    diagnosis d = {
+    replay d = {
         .w = self, .params = params, .step = step, .shard = shard, .room = room, .text = text};
     text[0] = '\0';
-    diagnose_params(&d);
+    replay_params(&d);
     if (!d.found && shard->rows > 0)
-        DS_TRY(diagnose_forward(&d));
+        DS_TRY(replay_forward(&d));
     if (!d.found && shard->rows > 0)
-        diagnose_loss(&d);
+        replay_loss(&d);
     if (!d.found && shard->rows > 0)
-        DS_TRY(diagnose_backward(&d));
+        DS_TRY(replay_backward(&d));
     if (!d.found)
-        diagnose_say(&d, "finite when alone: the sum over shards overflows");
+        replay_say(&d, "finite when alone: the sum over shards overflows");
     return DS_OK;
 }
