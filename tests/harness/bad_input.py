@@ -119,7 +119,7 @@ def replace(old, new):
 
 def cases():
     h5 = "data.train={format: hdf5, path: d.h5, inputs: x, targets: y}"
-    shim = {"LD_PRELOAD": sys.argv[2]}
+    shim = {"LD_PRELOAD": os.path.abspath(sys.argv[2])}
     yield Case("missing config", 2, r"nowhere\.yaml", args=["nowhere.yaml"])
     yield Case("config is a folder", 2, r"directory|folder", args=["."])
     yield Case("no config given", 2, r"CONFIG|config", args=[])
@@ -235,7 +235,10 @@ def attempt(folder, case, ranks):
 
 def judge(work):
     case, ranks, folder = work
-    prepare(folder, case)
+    try:
+        prepare(folder, case)
+    except (IndexError, OSError, AssertionError) as why:
+        return case, ranks, [f"cannot be prepared: {why!r}"], "", ""
     wrong, done = attempt(folder, case, ranks)
     shown = (done.errors() or ["no error line"])[0].replace(str(folder) + "/", "")
     return case, ranks, wrong, shown, done

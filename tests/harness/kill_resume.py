@@ -91,7 +91,7 @@ class Killer:
         self.phase, self.who, self.on = collections.Counter(), collections.Counter(), collections.Counter()
         self.kills = self.runs = self.wrong = self.resumed = 0
         self.log = open(options.log, "w") if options.log else None
-        self.whole, self.first, self.stale, self.hash = 2.0, 0, set(), None
+        self.whole, self.first, self.struck, self.stale, self.hash = 2.0, 0, 0, set(), None
 
     def tell(self, text):
         if self.log:
@@ -142,7 +142,7 @@ class Killer:
         pids = children(child.pid)
         if not everyone and pids:
             pids = dict([self.draw.choice(sorted(pids.items()))])
-        hit = 0
+        hit, self.struck = 0, time.monotonic() - self.first
         for pid in pids.values():
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -222,7 +222,7 @@ class Killer:
         self.who[who] += 1
         self.on[ranks] += 1
         newest = self.examine(out)
-        self.tell(f"kill {self.kills}: {who} of {ranks} ({hit} pids), {time.monotonic() - self.first:.2f} s after the start, in: {phase}; newest {newest}")
+        self.tell(f"kill {self.kills}: {who} of {ranks} ({hit} pids), {self.struck:.2f} s after the start, in: {phase}; newest {newest}")
         self.folder.sweep()
 
     def finish(self, out):
