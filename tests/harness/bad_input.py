@@ -185,7 +185,7 @@ def cases():
     yield Case("data unreadable on one rank", 3, r"train\.csv", r"rank 1", r"[Pp]ermission", ranks=(3,), seconds=ALONE_SECONDS,
                env={**shim, "SHIM_RANK": "1", "SHIM_DENY": "train.csv"})
     yield Case("allocation fails on one rank", 70, r"rank 2", r"memory|bytes", ranks=(3,), seconds=ALONE_SECONDS,
-               sets=["model.layers.0.dense.units=200000"], env={**shim, "SHIM_RANK": "2", "SHIM_ALLOC": "4000000"})
+               sets=["model.layers.0.dense.units=40000"], env={**shim, "SHIM_RANK": "2", "SHIM_ALLOC": "1000000"})
     yield Case("disk full on one rank", 74, r"step-\d+", "space", ranks=(3,), seconds=ALONE_SECONDS, sets=["model.layers.0.dense.units=20000"],
                env={**shim, "SHIM_RANK": "1", "SHIM_FULL": ".h5.tmp"})
 
