@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <locale.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,10 +30,12 @@ static ds_status classes_bad_label(const ds_read_request *request, const char *w
                                    int64_t label)
 {
     if (request->n_classes == 0)
-        return DS_FAIL(DS_ERR_DATA, "%s: sample %zu has label %" PRId64 ", expected 0 or a little more",
-                       where, i, label);
+        return DS_FAIL(DS_ERR_DATA,
+                       "%s: sample %zu has label %" PRId64 ", expected 0 or a little more", where,
+                       i, label);
     return DS_FAIL(DS_ERR_DATA,
-                   "%s: sample %zu has label %" PRId64 ", expected 0 to %zu (there are %zu classes)",
+                   "%s: sample %zu has label %" PRId64
+                   ", expected 0 to %zu (there are %zu classes)",
                    where, i, label, request->n_classes - 1, request->n_classes);
 }
 
@@ -69,11 +73,21 @@ ds_status ds_read_labels(const ds_read_request *request, const char *where, cons
     return DS_OK;
 }
 
-/* A distinct class: an integer, or a text. */
+/* A class: an integer, or a text, and its label. */
 typedef struct classes_item {
     int64_t value;
     const char *text;
+    int32_t label;
 } classes_item;
+typedef int classes_order(const void *, const void *);
+
+/* What is to be mapped: texts (n) from lines (n) of a file. */
+typedef struct classes_job {
+    const ds_read_request *request;
+    const char *where;
+    const char *const *text;
+    const size_t *line;
+} classes_job;
 
 static int classes_by_value(const void *a, const void *b)
 {
@@ -99,9 +113,10 @@ static bool classes_integer(const char *text, bool *number, int64_t *out)
 }
 
 /* All texts as items; *integers tells whether all are whole numbers. */
-static ds_status classes_items(const char *where, const char *const *text, const size_t *line,
-                               ds_dataset *out, classes_item *item, bool *integers)
+static ds_status classes_items(const classes_job *job, const ds_dataset *out, classes_item *item,
+                               bool *integers)
 {
+    const char *const *text = job->text;
     size_t n_numbers = 0, n_integers = 0, broken = 0;
     for (size_t i = 0; i < out->n; i++) {
         bool number = false;
@@ -115,25 +130,27 @@ static ds_status classes_items(const char *where, const char *const *text, const
     DS_CHECK(n_numbers < out->n || n_integers == out->n, DS_ERR_DATA,
              "%s:%zu: column '%s': class '%s' is no whole number; classes are integers or texts "
              "(for real targets use a loss such as mse)",
-             where, line[broken - 1], out->target_column == NULL ? "" : out->target_column[0],
+             job->where, job->line[broken - 1], out->target_column == NULL ? "" : out->target_column[0],
              text[broken - 1]);
     *integers = n_integers == out->n;
     return DS_OK;
 }
 
-/* The distinct items in sorted order, in place of `item`'s copy `sorted`; returns how many. */
-static size_t classes_distinct(size_t n, classes_item *sorted,
-                               int (*compare)(const void *, const void *))
+/* The distinct items of `item` (n), sorted, in place; returns how many. */
+static size_t classes_distinct(size_t n, classes_item *item, classes_order *compare)
 {
-    qsort(sorted, n, sizeof *sorted, compare);
+    qsort(item, n, sizeof *item, compare);
     size_t k = 0;
     for (size_t i = 0; i < n; i++)
-        if (k == 0 || compare(&sorted[k - 1], &sorted[i]) != 0)
-            sorted[k++] = sorted[i];
+        if (k == 0 || compare(&item[k - 1], &item[i]) != 0)
+            item[k++] = item[i];
+    for (size_t i = 0; i < k; i++)
+        item[i].label = (int32_t)i;
     return k;
 }
 
-static ds_status classes_name(ds_dataset *out, size_t k, const classes_item *sorted, bool integers)
+static ds_status classes_keep_names(ds_dataset *out, size_t k, const classes_item *sorted,
+                                    bool integers)
 {
     char **name = NULL;
     DS_TRY(ds_arena_take(out->arena, k, sizeof *name, "class names", &name));
@@ -148,7 +165,7 @@ static ds_status classes_name(ds_dataset *out, size_t k, const classes_item *sor
     return DS_OK;
 }
 
-/* The known mapping as sorted items whose value is the label; integers are known by their value. */
+/* The known mapping as sorted items. */
 static ds_status classes_known(const ds_read_request *request, ds_dataset *out, bool integers,
                                classes_item *known)
 {
@@ -156,11 +173,12 @@ static ds_status classes_known(const ds_read_request *request, ds_dataset *out, 
     DS_TRY(ds_arena_take(out->arena, request->n_classes, sizeof *name, "class names", &name));
     for (size_t i = 0; i < request->n_classes; i++) {
         bool number = false;
-        known[i].text = request->class_name[i];
-        if (integers && !classes_integer(known[i].text, &number, &known[i].value))
+        known[i] = (classes_item){.text = request->class_name[i], .label = (int32_t)i};
+        if (!classes_integer(known[i].text, &number, &known[i].value))
             known[i].value = INT64_MIN;
         DS_TRY(ds_arena_text(out->arena, request->class_name[i], &name[i]));
     }
+    qsort(known, request->n_classes, sizeof *known, integers ? classes_by_value : classes_by_text);
     out->n_classes = request->n_classes;
     out->class_name = (const char *const *)name;
     return DS_OK;
@@ -172,17 +190,78 @@ static ds_status classes_unknown(const ds_read_request *request, const char *whe
     char names[256] = "";
     size_t used = 0;
     for (size_t i = 0; i < request->n_classes && i < CLASSES_NAMED && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i == 0 ? "" : ", ",
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s'%s'", i == 0 ? "" : ", ",
                                  request->class_name[i]);
-    return DS_FAIL(DS_ERR_DATA, "%s:%zu: class '%s' is unknown to the training data (%zu classes: %s%s)",
+    return DS_FAIL(DS_ERR_DATA,
+                   "%s:%zu: class '%s' is unknown to the training data, which has %zu classes: %s%s",
                    where, line, text, request->n_classes, names,
                    request->n_classes > CLASSES_NAMED ? ", ..." : "");
 }
 
-/* Index of `item` among k sorted ones, or k. */
-static size_t classes_find(const classes_item *item, size_t k, const classes_item *sorted,
-                           int (*compare)(const void *, const void *))
+/* Labels of `item` (n, in the file's order) by the sorted classes. */
+static ds_status classes_look_up(const classes_job *job, const classes_item *item,
+                                 const classes_item *sorted, classes_order *compare,
+                                 ds_dataset *out)
 {
-    const classes_item *hit = bsearch(item, sorted, k, sizeof *sorted, compare);
-    return hit == NULL ? k : (size_t)(hit - sorted);
+    int32_t *label = NULL;
+    DS_TRY(ds_arena_take(out->arena, out->n, sizeof *label, "labels", &label));
+    for (size_t i = 0; i < out->n; i++) {
+        const classes_item *hit = bsearch(&item[i], sorted, out->n_classes, sizeof *sorted, compare);
+        if (hit == NULL)
+            return classes_unknown(job->request, job->where, job->line[i], item[i].text);
+        label[i] = hit->label;
+    }
+    out->kind = DS_TARGET_CLASS;
+    out->label = label;
+    return DS_OK;
+}
+
+/* item: room for the n texts; sorted: for their copy or the known classes. */
+static ds_status classes_map(const classes_job *job, classes_item *item, classes_item *sorted,
+                             ds_dataset *out)
+{
+    bool integers = false;
+    DS_TRY(classes_items(job, out, item, &integers));
+    classes_order *compare = integers ? classes_by_value : classes_by_text;
+    if (job->request->class_name != NULL) {
+        DS_TRY(classes_known(job->request, out, integers, sorted));
+    } else {
+        memcpy(sorted, item, out->n * sizeof *item);
+        size_t k = classes_distinct(out->n, sorted, compare);
+        DS_TRY(classes_keep_names(out, k, sorted, integers));
+    }
+    return classes_look_up(job, item, sorted, compare, out);
+}
+
+/* Plain numbers are known to be the classes: a model that was trained without names. */
+static ds_status classes_plain(const ds_read_request *request, const char *where,
+                               const char *const *text, const size_t *line, ds_dataset *out)
+{
+    int64_t *label = malloc((out->n + 1) * sizeof *label);
+    DS_CHECK(label != NULL, DS_ERR_NOMEM, "out of memory for the labels of %s", where);
+    ds_status status = DS_OK;
+    for (size_t i = 0; i < out->n && status == DS_OK; i++) {
+        bool number = false;
+        if (!classes_integer(text[i], &number, &label[i]))
+            status = DS_FAIL(DS_ERR_DATA, "%s:%zu: class '%s' is no whole number from 0 to %zu",
+                             where, line[i], text[i], request->n_classes - 1);
+    }
+    if (status == DS_OK)
+        status = ds_read_labels(request, where, label, out);
+    free(label);
+    return status;
+}
+
+ds_status ds_read_classes(const ds_read_request *request, const char *where,
+                          const char *const *text, const size_t *line, ds_dataset *out)
+{
+    if (request->class_name == NULL && request->n_classes > 0)
+        return classes_plain(request, where, text, line, out);
+    size_t room = out->n > request->n_classes ? out->n : request->n_classes;
+    classes_item *item = calloc(out->n + room + 1, sizeof *item);
+    DS_CHECK(item != NULL, DS_ERR_NOMEM, "out of memory for the classes of %s", where);
+    classes_job job = {request, where, text, line};
+    ds_status status = classes_map(&job, item, item + out->n, out);
+    free(item);
+    return status;
 }

@@ -1,8 +1,9 @@
 /* The order of an epoch as a bijection of [0, n): a balanced Feistel network on 2h bits, the least
  * 4^h >= n, walked until the value falls below n (Black and Rogaway, "Ciphers with arbitrary finite
- * domains", CT-RSA 2002). Eight rounds with a 32-bit mixer keyed by Philox. A position costs at most
- * 4 walks on average, about 15 ns each; nothing is stored, so a resume costs nothing. */
+ * domains", CT-RSA 2002). Eight rounds with a 32-bit mixer keyed by Philox. A position costs at
+ * most 4 walks on average, about 15 ns each; nothing is stored, so a resume costs nothing. */
 #include "descent/dataset.h"
+#include "descent/rng.h"
 
 enum { ORDER_ROUNDS = 8 };
 

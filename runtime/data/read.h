@@ -21,5 +21,8 @@ ds_status ds_read_classes(const ds_read_request *request, const char *where,
 /* Local. A number written in decimal, blanks around it allowed; locale-free. False for anything
  * else, also for hexadecimal; "nan" and "inf" are numbers (and not finite). */
 bool ds_read_number(const char *text, double *out);
+/* Local. Read by a given format; the options come from request->source. */
+ds_status ds_read_format(const ds_format_ops *ops, const ds_read_request *request,
+                         ds_dataset **out) DS_NODISCARD;
 
 #endif

@@ -1,6 +1,6 @@
-/* Plain files by read(2), gzip (RFC 1952) by zlib's inflate. Not by gzread: that takes garbage after
- * a gzip for its end, and data files must be refused when they are longer than they say. */
-#include "file.h"
+/* Plain files by read(2), gzip (RFC 1952) by zlib's inflate. Not by gzread: that takes garbage
+ * after a gzip for its end, and data files must be refused when they are longer than they say. */
+#include "datafile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 enum { FILE_ROOM = 1 << 18, FILE_GZIP_RATIO = 1032 };
 
-struct ds_file {
+struct ds_datafile {
     char name[512];
     int fd;
     size_t most;
@@ -24,7 +24,7 @@ struct ds_file {
     unsigned char room[FILE_ROOM];
 };
 
-void ds_file_destroy(ds_file **file)
+void ds_datafile_destroy(ds_datafile **file)
 {
     if (*file == NULL)
         return;
@@ -36,17 +36,17 @@ void ds_file_destroy(ds_file **file)
     *file = NULL;
 }
 
-const char *ds_file_name(const ds_file *self)
+const char *ds_datafile_name(const ds_datafile *self)
 {
     return self->name;
 }
 
-size_t ds_file_most(const ds_file *self)
+size_t ds_datafile_most(const ds_datafile *self)
 {
     return self->most;
 }
 
-static ds_status file_fill(ds_file *self)
+static ds_status file_fill(ds_datafile *self)
 {
     memmove(self->room, self->room + self->at, self->have - self->at);
     self->have -= self->at;
@@ -62,7 +62,7 @@ static ds_status file_fill(ds_file *self)
     return DS_OK;
 }
 
-static ds_status file_check(ds_file *self, bool pipe)
+static ds_status file_check(ds_datafile *self, bool pipe)
 {
     struct stat s;
     DS_CHECK(fstat(self->fd, &s) == 0, DS_ERR_DATA, "%s: %s", self->name, strerror(errno));
@@ -76,9 +76,9 @@ static ds_status file_check(ds_file *self, bool pipe)
     return DS_OK;
 }
 
-ds_status ds_file_open(const char *what, const char *path, bool pipe, ds_file **out)
+ds_status ds_datafile_open(const char *what, const char *path, bool pipe, ds_datafile **out)
 {
-    ds_auto(ds_file) self = calloc(1, sizeof *self);
+    ds_auto(ds_datafile) self = calloc(1, sizeof *self);
     DS_CHECK(self != NULL, DS_ERR_NOMEM, "out of memory for reading '%s'", path);
     snprintf(self->name, sizeof self->name, "%s '%s'", what, path);
     /* A pipe that nobody may read here must not be waited for. */
@@ -92,15 +92,15 @@ ds_status ds_file_open(const char *what, const char *path, bool pipe, ds_file **
         DS_CHECK(inflateInit2(&self->z, 15 + 16) == Z_OK, DS_ERR_NOMEM,
                  "out of memory for reading %s", self->name);
         self->gzip = self->member = true;
-        self->most = self->most > SIZE_MAX / FILE_GZIP_RATIO ? SIZE_MAX
-                                                             : self->most * FILE_GZIP_RATIO;
+        self->most =
+            self->most > SIZE_MAX / FILE_GZIP_RATIO ? SIZE_MAX : self->most * FILE_GZIP_RATIO;
     }
     *out = ds_steal(self);
     return DS_OK;
 }
 
 /* Between members: either the file's end or the next member's magic. */
-static ds_status file_next_member(ds_file *self)
+static ds_status file_next_member(ds_datafile *self)
 {
     DS_TRY(file_fill(self));
     if (self->have == 0)
@@ -112,7 +112,7 @@ static ds_status file_next_member(ds_file *self)
     return DS_OK;
 }
 
-static ds_status file_inflate(ds_file *self, unsigned char *out, size_t n, size_t *got)
+static ds_status file_inflate(ds_datafile *self, unsigned char *out, size_t n, size_t *got)
 {
     size_t done = 0;
     while (done < n && (self->member || self->have > self->at || !self->ended)) {
@@ -142,7 +142,7 @@ static ds_status file_inflate(ds_file *self, unsigned char *out, size_t n, size_
     return DS_OK;
 }
 
-ds_status ds_file_read(ds_file *self, void *out, size_t n, size_t *got)
+ds_status ds_datafile_read(ds_datafile *self, void *out, size_t n, size_t *got)
 {
     if (self->gzip)
         return file_inflate(self, out, n, got);
@@ -162,14 +162,14 @@ ds_status ds_file_read(ds_file *self, void *out, size_t n, size_t *got)
     return DS_OK;
 }
 
-ds_status ds_file_slurp(ds_file *self, char **text, size_t *n)
+ds_status ds_datafile_slurp(ds_datafile *self, char **text, size_t *n)
 {
     size_t room = !self->gzip && self->most < SIZE_MAX / 2 ? self->most + 2 : FILE_ROOM;
     size_t used = 0, got = 0;
     char *all = malloc(room);
     ds_status status = DS_OK;
     while (all != NULL && status == DS_OK) {
-        status = ds_file_read(self, all + used, room - 1 - used, &got);
+        status = ds_datafile_read(self, all + used, room - 1 - used, &got);
         used += got;
         if (status != DS_OK || used < room - 1)
             break;
