@@ -63,7 +63,7 @@ typedef struct ds_shard {
 typedef struct ds_partial {
     int lo, hi;  /* absolute shard indices; a node of the step's tree */
     float *grad; /* flat block that receives the sum over its non-empty shards (zeros if all are
-                    empty) */
+                    empty): trainable tensors whole, padding zero; frozen ones are left alone */
 } ds_partial;
 
 typedef struct ds_pass {
@@ -91,9 +91,11 @@ DS_API ds_status ds_model_forward(ds_workspace *self, const float *params, size_
 DS_API ds_status ds_model_diagnose(ds_workspace *self, const float *params, int64_t step,
                                    ds_shard *shard, size_t room, char *text) DS_NODISCARD;
 
-/* Local. Directional-derivative check of one shard: norm-relative error over `directions` random
- * directions of central differences of the loss (summed in double) against the gradient; one figure
- * for parameters and one for each tensor's own directions. */
+/* Local. Directional-derivative check of one shard (which must have rows): norm-relative error over
+ * `directions` random directions of extrapolated central differences of the loss against the
+ * gradient; one figure for each tensor's own directions (0: frozen, or no slope to be seen) and one
+ * for all together. Right layers stay near 1e-5, 1e-3 is the bound to judge by. Errors: DIVERGED
+ * where the loss or gradient is not finite. Allocates. */
 typedef struct ds_gradcheck {
     size_t n;      /* parameters checked = layout's n_params, + 1 for all together at the end */
     double *error; /* (n) owned by the caller */

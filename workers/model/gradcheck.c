@@ -15,6 +15,7 @@
 #include "rank.h"
 
 enum { GRADCHECK_RUNGS = 8 };
+static const double GRADCHECK_SURE = 1e-5; /* agreement that ends the ladder: far below 1e-3 */
 
 typedef struct gradcheck {
     ds_workspace *w;
@@ -155,8 +156,9 @@ static ds_status gradcheck_slope(gradcheck *self, const gradcheck_line *line, do
             if (d <= *doubt)
                 *doubt = d, *best = a[j][i];
         }
-        if (i > 1 && fabs(a[i][i] - a[i - 1][i - 1]) >= 4 * *doubt)
-            break; /* rounding has taken over */
+        bool sure = *doubt <= GRADCHECK_SURE * fabs(*best);
+        if (i > 1 && (sure || fabs(a[i][i] - a[i - 1][i - 1]) >= 4 * *doubt))
+            break; /* good, or rounding has taken over */
     }
     return DS_OK;
 }
