@@ -185,7 +185,7 @@ def cases():
     yield Case("data unreadable on one rank", 3, r"train\.csv", r"rank 1", r"[Pp]ermission", ranks=(3,), seconds=ALONE_SECONDS,
                env={**shim, "SHIM_RANK": "1", "SHIM_DENY": "train.csv"})
     yield Case("allocation fails on one rank", 70, r"rank 2", r"memory|bytes", ranks=(3,), seconds=ALONE_SECONDS,
-               sets=["model.layers.0.dense.units=40000"], env={**shim, "SHIM_RANK": "2", "SHIM_ALLOC": "1000000"})
+               sets=["model.layers.0.dense.units=150000"], env={**shim, "SHIM_RANK": "2", "SHIM_ALLOC": "3000000"})
     yield Case("disk full on one rank", 74, r"step-\d+", "space", ranks=(3,), seconds=ALONE_SECONDS, sets=["model.layers.0.dense.units=20000"],
                env={**shim, "SHIM_RANK": "1", "SHIM_FULL": ".h5.tmp"})
 
@@ -249,7 +249,7 @@ def main():
     with Folder("bad") as folder:
         work = [(case, ranks, folder.path / f"{i}-{ranks}") for i, case in enumerate(cases()) for ranks in case.ranks
                 if not only or any(part in case.name for part in only)]
-        with concurrent.futures.ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 2) // 2))) as pool:
+        with concurrent.futures.ThreadPoolExecutor(max(2, min(4, (os.cpu_count() or 2) // 2))) as pool:
             for case, ranks, wrong, shown, done in pool.map(judge, work):
                 tap.point(not wrong, f"{case.name}, ranks: {ranks}", "\n".join([shown.replace("#", "no.")[:300], *wrong, *str(done).splitlines()] if wrong else [shown.replace("#", "no.")[:300]]))
     tap.say(f"{len(work)} cases")
