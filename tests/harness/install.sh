@@ -10,18 +10,23 @@ prefix=$work/stage$(meson introspect "$build" --buildoptions |
     python3 -c 'import json, sys; print(next(o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"))')
 pc=$(find "$prefix" -name descent.pc)
 [ -n "$pc" ] || { echo "no descent.pc under the prefix"; exit 1; }
+sed -i "s|^prefix=.*|prefix=$prefix|" "$pc" # staged: what an installation to that prefix says
 PKG_CONFIG_PATH=$(dirname "$pc")
-export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR=
-flags=$(pkg-config --define-prefix --cflags --libs descent)
+export PKG_CONFIG_PATH
+flags=$(pkg-config --cflags --libs descent)
 libs=$(dirname "$(find "$prefix" -name 'libdescent.so*' -o -name libdescent.a | head -n 1)")
 echo "pkg-config says: $flags"
 "$prefix/bin/descent" --version
 example=$(find "$source/tests/embed" -name '*.c' | head -n 1)
 [ -n "$example" ] || { echo "no example in tests/embed"; exit 1; }
 # shellcheck disable=SC2086  # flags are words
-mpicc -std=c11 -Wall -Wextra -o "$work/example" "$example" $flags
+mpicc -std=c11 -Wall -Wextra -o "$work/example" "$example" $flags -lm
 cd "$work"
+printf '#include <descent.h>\nint main(void) { return ds_exit_code(DS_OK); }\n' >short.c
+# shellcheck disable=SC2086
+mpicc -std=c11 -o short short.c $flags
 export LD_LIBRARY_PATH=$libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+./short
 for ranks in 1 3; do
     mpirun --oversubscribe -n "$ranks" ./example
     echo "the example ran on $ranks"
