@@ -137,31 +137,39 @@ ds_status ds_scan_verdict(const ds_scan *self, const char *path, const ds_table 
                    (unsigned long long)table->head.n_tensors);
 }
 
-static ds_status scan_gap(int fd, const char *path, ds_hash *hash, uint64_t at, uint64_t end)
+typedef struct scan_copy {
+    int from, to;
+    const char *path;
+    ds_hash *hash;
+} scan_copy;
+
+static ds_status scan_gap(const scan_copy *self, uint64_t at, uint64_t end)
 {
     unsigned char piece[DS_HEAD_BYTES];
     while (at < end) {
         size_t n = end - at < sizeof piece ? (size_t)(end - at) : sizeof piece;
-        DS_TRY(ds_file_read(fd, path, piece, n, at));
-        ds_hash_add(hash, piece, n);
+        DS_TRY(ds_file_read(self->from, "a checkpoint's structure", piece, n, at));
+        ds_hash_add(self->hash, piece, n);
+        DS_TRY(ds_file_write(self->to, self->path, piece, n, at));
         at += n;
     }
     return DS_OK;
 }
 
-ds_status ds_structure_hash(int fd, const char *path, const ds_table *table, uint64_t *out)
+ds_status ds_structure_copy(int from, int to, const char *path, ds_table *table)
 {
     ds_auto(ds_hash) hash = NULL;
     DS_TRY(ds_hash_create(&hash));
+    scan_copy copy = {from, to, path, hash};
     uint64_t at = DS_HEAD_BYTES;
     for (size_t i = 0; i < table->head.n_tensors; i++) {
         const ds_record *r = &table->record[table->order[i]];
         if (r->bytes == 0)
             continue;
-        DS_TRY(scan_gap(fd, path, hash, at, r->offset));
+        DS_TRY(scan_gap(&copy, at, r->offset));
         at = r->offset + r->bytes;
     }
-    DS_TRY(scan_gap(fd, path, hash, at, DS_HEAD_BYTES + table->head.body_bytes));
-    *out = ds_hash_value(hash);
+    DS_TRY(scan_gap(&copy, at, DS_HEAD_BYTES + table->head.body_bytes));
+    table->head.structure_hash = ds_hash_value(hash);
     return DS_OK;
 }

@@ -19,8 +19,8 @@ void ds_scan_clear(ds_scan *scan);
 /* Local. OK, or CHECKPOINT naming the damaged block and tensor. */
 ds_status ds_scan_verdict(const ds_scan *self, const char *path,
                           const ds_table *table) DS_NODISCARD;
-/* Local. Hash of the bytes of the body that belong to no tensor, read from the file. */
-ds_status ds_structure_hash(int fd, const char *path, const ds_table *table,
-                            uint64_t *out) DS_NODISCARD;
+/* Local. Copy the bytes of the body that belong to no tensor from file `from` to file `to`, whose
+ * name is `path`, and set their hash in the table's head. */
+ds_status ds_structure_copy(int from, int to, const char *path, ds_table *table) DS_NODISCARD;
 
 #endif

@@ -6,6 +6,7 @@
  * bytes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@ typedef struct writer {
     ds_world *world;
     const ds_snapshot *snapshot;
     char folder[DS_PATH_ROOM], final[DS_PATH_ROOM], temporary[DS_PATH_ROOM];
-    int fd; /* of the temporary file, -1 when closed */
+    int fd;     /* of the temporary file, -1 when closed */
+    int layout; /* rank 0: the structure in memory, else -1 */
     ds_table *table;
     unsigned char *buffer;       /* a block, or the largest staged tensor */
     uint64_t block_lo, block_hi; /* this rank's blocks */
@@ -35,25 +37,18 @@ static size_t writer_entry_bytes(const ds_entry *entry)
     return ds_shape_elements(&entry->shape) * ds_dtype_bytes(entry->type);
 }
 
-/* No less than the file will need, without its tensors and with them: to be refused before anything
- * is written, since libhdf5 does not take a full disk well. */
-static uint64_t writer_structure_bytes(const ds_snapshot *s)
+/* No less than the file will need, with its tensors or without, so that it is refused before
+ * anything is written. */
+static uint64_t writer_bytes(const ds_snapshot *s, bool tensors)
 {
     uint64_t bytes = 65536;
     for (size_t i = 0; i < s->n_entries; i++)
-        bytes += 1024 + 2 * strlen(s->entry[i].path);
+        bytes +=
+            (tensors ? writer_entry_bytes(&s->entry[i]) : 0) + 1024 + 2 * strlen(s->entry[i].path);
     for (size_t i = 0; i < s->n_attrs; i++)
         bytes += 256 + (s->attr[i].kind == DS_ATTR_TEXT && s->attr[i].text != NULL
                             ? 2 * strlen(s->attr[i].text)
                             : 0);
-    return bytes;
-}
-
-static uint64_t writer_bytes(const ds_snapshot *s)
-{
-    uint64_t bytes = writer_structure_bytes(s);
-    for (size_t i = 0; i < s->n_entries; i++)
-        bytes += writer_entry_bytes(&s->entry[i]);
     return bytes + bytes / DS_BLOCK_BYTES * 8;
 }
 
@@ -73,21 +68,42 @@ static void writer_close(writer *self)
     self->fd = -1;
 }
 
-/* Rank 0: the directory, the room, the structure. */
+/* A file that is about to lose its name, in memory where the system has such. What a killed run
+ * left goes first: the name is the folder's. */
+static ds_status writer_scratch(writer *self, char path[DS_PATH_ROOM])
+{
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+    DS_TRY(ds_path_print(path, "/dev/shm/descent-%016llx",
+                         (unsigned long long)ds_hash_of(self->folder, strlen(self->folder))));
+    unlink(path);
+    self->layout = open(path, flags, 0600);
+    if (self->layout < 0) {
+        DS_TRY(ds_path_print(path, "%s/.layout.tmp", self->folder));
+        unlink(path);
+        self->layout = open(path, flags, 0600);
+    }
+    DS_CHECK(self->layout >= 0, DS_ERR_WRITE, "%s: cannot be made: %s", path, strerror(errno));
+    return ds_file_check(self->layout, path, writer_bytes(self->snapshot, false));
+}
+
+/* Rank 0: libhdf5 lays the file out in memory, where the tensors' bytes are a hole that costs
+ * nothing. It does not survive a full disk (it crashes at exit), so it never writes to one. */
 static ds_status writer_lay_out(writer *self, uint64_t *offset, uint64_t *end)
 {
+    char path[DS_PATH_ROOM];
     struct stat st;
     DS_TRY(ds_dir_make(self->folder));
     DS_TRY(writer_open(self, O_CREAT | O_TRUNC));
-    ds_status reserved = ds_file_check(self->fd, self->temporary, writer_bytes(self->snapshot));
-    if (reserved == DS_OK)
-        reserved =
-            ds_file_reserve(self->fd, self->temporary, writer_structure_bytes(self->snapshot));
+    ds_status made = ds_file_check(self->fd, self->temporary, writer_bytes(self->snapshot, true));
     writer_close(self);
-    DS_TRY(reserved);
-    DS_TRY(ds_h5_create(self->temporary, self->snapshot, offset));
-    DS_CHECK(stat(self->temporary, &st) == 0, DS_ERR_WRITE, "%s: vanished while it was written: %s",
-             self->temporary, strerror(errno));
+    DS_TRY(made);
+    made = writer_scratch(self, path);
+    if (made == DS_OK)
+        made = ds_h5_create(path, self->snapshot, offset);
+    if (self->layout >= 0)
+        unlink(path);
+    DS_TRY(made);
+    DS_CHECK(fstat(self->layout, &st) == 0, DS_ERR_INTERNAL, "%s: %s", path, strerror(errno));
     *end = (uint64_t)st.st_size;
     return DS_OK;
 }
@@ -140,14 +156,13 @@ static ds_status writer_prepare(writer *self, const uint64_t *offset, uint64_t e
 {
     DS_TRY(writer_fill_table(self, offset, end));
     DS_TRY(writer_buffer(self));
+    if (ds_world_rank(self->world) > 0)
+        return DS_OK;
     DS_TRY(writer_open(self, 0));
-    /* While nobody else writes, what lies between the tensors is what libhdf5 left. */
-    if (ds_world_rank(self->world) == 0) {
-        DS_TRY(ds_file_reserve(self->fd, self->temporary, end));
-        DS_TRY(ds_structure_hash(self->fd, self->temporary, self->table,
-                                 &self->table->head.structure_hash));
-    }
-    return DS_OK;
+    DS_TRY(ds_file_reserve(self->fd, self->temporary, end));
+    ds_status copied = ds_structure_copy(self->layout, self->fd, self->temporary, self->table);
+    writer_close(self); /* network file systems show it to others now */
+    return copied;
 }
 
 /* Collective. Structure made by rank 0, known to all, file open on all. */
@@ -167,6 +182,8 @@ static ds_status writer_begin(writer *self)
         st = ds_world_broadcast(self->world, offset, (n + 1) * sizeof *offset, 0);
     if (st == DS_OK)
         st = ds_agree(self->world, writer_prepare(self, offset, offset[n]));
+    if (st == DS_OK)
+        st = ds_agree(self->world, writer_open(self, 0));
     free(offset);
     return st;
 }
@@ -299,7 +316,7 @@ static ds_status writer_names(writer *self, const char *dir, size_t room)
 ds_status ds_checkpoint_write(ds_world *world, const char *dir, const ds_snapshot *snapshot,
                               size_t room, char *path)
 {
-    writer self = {.world = world, .snapshot = snapshot, .fd = -1};
+    writer self = {.world = world, .snapshot = snapshot, .fd = -1, .layout = -1};
     ds_status st = ds_agree(world, writer_names(&self, dir, path == NULL ? 0 : room));
     if (st == DS_OK) {
         st = writer_run(&self, dir);
@@ -307,6 +324,8 @@ ds_status ds_checkpoint_write(ds_world *world, const char *dir, const ds_snapsho
         if (st != DS_OK && ds_world_rank(world) == 0)
             unlink(self.temporary);
     }
+    if (self.layout >= 0)
+        close(self.layout);
     ds_table_destroy(&self.table);
     free(self.buffer);
     if (st == DS_OK && path != NULL)
