@@ -92,10 +92,27 @@ static void plan_report_head(const ds_plan *plan, const ds_config *config, const
             ds_plan_shard_rows(plan));
 }
 
+static void plan_report_layers(const ds_model *model, FILE *out)
+{
+    fprintf(out, "%-14s %-12s %-14s %-14s %12s\n", "layer", "kind", "input", "output",
+            "parameters");
+    for (size_t i = 0; i < ds_model_n_layers(model); i++) {
+        const ds_layer *layer = ds_model_layer(model, i);
+        char in[DS_SHAPE_TEXT], shape[DS_SHAPE_TEXT];
+        size_t elements = 0;
+        for (size_t p = 0; p < layer->n_params; p++)
+            elements += ds_shape_elements(&layer->param[p]->shape);
+        fprintf(out, "%-14s %-12s %-14s %-14s %12zu%s\n", layer->name, layer->ops->name,
+                ds_shape_text(&layer->in, in), ds_shape_text(&layer->out, shape), elements,
+                layer->n_params > 0 && !layer->trainable ? " frozen" : "");
+    }
+}
+
 ds_status ds_plan_report(const ds_plan *self, const ds_config *config, const ds_layout *layout,
                          const ds_model *model, FILE *out)
 {
     plan_report_head(self, config, layout, out);
+    plan_report_layers(model, out);
     fprintf(out, "%5s  %-14s %6s %11s %11s %11s %11s %11s %11s %13s\n", "rank", "shards", "idle",
             "parameters", "gradients", "optimizer", "exchange", "activations", "memory",
             "sent a step");
