@@ -113,6 +113,8 @@ static ds_status train_open(train *self)
                             .checkpoint = self->from[0] != '\0' ? self->from : NULL,
                             .resume = self->from[0] != '\0'};
     DS_TRY(ds_trainer_open(self->world, &spec, &self->trainer));
+    if (self->resume != NULL && self->resume[0] != '\0' && !self->dry_run)
+        DS_TRY(ds_checkpoint_drop_after(self->world, self->dir, ds_trainer_steps(self->trainer)));
     if (self->init == NULL)
         return DS_OK;
     char path[4096];

@@ -1,5 +1,6 @@
 /* The program: finds the command, gives it a world, prints its error once, ends with its code. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,9 +88,8 @@ static ds_status main_run(ds_world *world, const ds_command *command, int argc, 
 
 static void main_complain(ds_status status)
 {
-    if (status == DS_NO && ds_last_error()[0] == '\0')
-        return;
-    fprintf(stderr, "descent: error: %s\n", ds_last_error());
+    /* A check that says no (`diff`, `gradcheck`) has found what it was asked for: no error. */
+    fprintf(stderr, "descent: %s%s\n", status == DS_NO ? "" : "error: ", ds_last_error());
     const char *level = getenv("DESCENT_LOG");
     if (level != NULL && strcmp(level, "debug") == 0)
         fputs(ds_last_trace(), stderr);
@@ -156,6 +156,7 @@ int main(int argc, char **argv)
         return main_refuse(main_unknown(name));
     if (main_wants_help(argc - 1, argv + 1))
         return main_without_world(2, help_argv);
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is a write error like another */
     if (ds_session_begin(&argc, &argv) != DS_OK)
         return main_refuse(DS_ERR_MPI);
     int code = main_in_world(command, argc - 1, argv + 1);

@@ -47,7 +47,7 @@ ACTIVATE(gelu, fast_math_gelu(v))
         }                                                                                          \
     }
 GRADIENT(relu, v <= 0.0f ? 0.0f : d)
-GRADIENT(leaky_relu, v < 0.0f ? d * 0.01f : d)
+GRADIENT(leaky_relu, v > 0.0f ? d : d * 0.01f)
 GRADIENT(sigmoid, d *((1.0f - v) * v))
 GRADIENT(tanh, d *(1.0f - v * v))
 GRADIENT(gelu, d *fast_math_gelu_slope(v))

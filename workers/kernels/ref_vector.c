@@ -83,7 +83,7 @@ static float ref_vector_slope(ds_activation f, float x, float y)
     case DS_ACT_RELU:
         return y <= 0.0f ? 0.0f : 1.0f;
     case DS_ACT_LEAKY_RELU:
-        return y < 0.0f ? 0.01f : 1.0f;
+        return y > 0.0f ? 1.0f : 0.01f;
     case DS_ACT_SIGMOID:
         return (1.0f - y) * y;
     case DS_ACT_TANH:
