@@ -16,14 +16,14 @@ import struct
 import subprocess
 import time
 
-from runs import Folder, Program, Tap, checkpoints, environment, events, final_hash, status, table
+from runs import Folder, Program, Tap, checkpoints, environment, events, final_hash, status
 
 CONFIG = """
 name: kill
 seed: 3
-data: {train: {format: csv, path: train.csv, target: kind}, normalize: standard}
+data: {train: {format: synthetic, kind: spirals, samples: 600, classes: 7}, normalize: standard}
 model:
-  input: [16]
+  input: [2]
   layers:
     - dense: {units: 256, activation: relu}
     - dense: {units: 256, activation: tanh}
@@ -291,7 +291,6 @@ def main():
     options, tap = parser.parse_args(), Tap()
     tap.say(f"seed {options.seed}")
     with Folder("kill") as folder:
-        table(folder.path / "train.csv", 600, 16, 7, 1)
         (folder.path / "config.yaml").write_text(CONFIG)
         killer = Killer(Program(options.descent), folder, options, tap)
         killer.tell(f"kill_resume.py, seed {options.seed}, {options.kills} kills")
