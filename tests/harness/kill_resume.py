@@ -137,8 +137,8 @@ class Killer:
         finally:
             watch.close()
 
-    def strike(self, child, everyone, ranks):
-        """SIGKILL to one rank or all; the number of ranks that got it."""
+    def strike(self, child, everyone):
+        """SIGKILL to one rank or all that stand; the number of ranks that got it."""
         pids = children(child.pid)
         if not everyone and pids:
             pids = dict([self.draw.choice(sorted(pids.items()))])
@@ -149,7 +149,7 @@ class Killer:
                 hit += 1
             except ProcessLookupError:
                 pass
-        return hit if hit == (ranks if everyone else 1) else 0
+        return hit
 
     def bury(self, child):
         """mpirun ends by itself once a rank is lost; what it takes longer than a minute is a hang."""
@@ -206,9 +206,9 @@ class Killer:
         except ValueError:
             mark = 0
         child = self.start(out, ranks)
-        if self.aim(child, out, want_tmp) and (hit := self.strike(child, everyone, ranks)):
+        if self.aim(child, out, want_tmp) and (hit := self.strike(child, everyone)):
             self.bury(child)
-            self.count(out, mark, ranks, "all" if everyone else "one", hit)
+            self.count(out, mark, ranks, "all" if everyone and hit == ranks else "one" if hit == 1 else "some", hit)
             return False
         err = self.bury(child)
         if child.returncode != 0:

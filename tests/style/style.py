@@ -100,13 +100,12 @@ def static_names():
         if name.startswith("tests/"):
             continue
         stem = path.stem.removeprefix("cmd_").removeprefix("ds_")
-        roots = {stem, path.stem, *stem.split("_")}
         for n, line in enumerate(source.strip(path.read_text()).splitlines(), 1):
             found = re.match(r"static (?:inline )?(?!const\b.*=)[\w \*]+?[\* ](\w+)\(", line)
             if not found or re.fullmatch(r"ds_\w+_destroy", found[1]):  # ds_auto wants that name
                 continue
             read += 1
-            if not any(found[1].startswith(r) for r in roots):
+            if found[1].split("_")[0] not in stem and not found[1].startswith(path.stem):
                 wrong.append(f"{name}:{n}: static {found[1]} does not begin with '{stem}'")
     verdict("static functions carry their file's name", wrong, read)
 
