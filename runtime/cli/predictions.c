@@ -127,7 +127,8 @@ const predictions_writer *predictions_writer_find(const char *name)
 static ds_status predictions_read_first(const char *path, const ds_trainer *trainer,
                                         ds_dataset **out)
 {
-    ds_read_request request = {.kind = ds_trainer_config(trainer)->loss->target,
+    ds_read_request request = {.source = ds_trainer_config(trainer)->data.train, /* its options */
+                               .kind = ds_trainer_config(trainer)->loss->target,
                                .input = ds_model_input(ds_trainer_model(trainer)),
                                .targets_optional = true,
                                .split = "predict"};

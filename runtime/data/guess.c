@@ -24,12 +24,15 @@ static ds_status guess_format(const char *path, const char **format)
 }
 
 /* The file's name goes where the format's options expect it; other options come from
- * request->source. */
+ * request->source, unless that is of another format. */
 static ds_status guess_source(const char *format, const char *path, const ds_value *like,
                               ds_arena *arena, ds_value **out)
 {
     const char *key = strcmp(format, "idx") == 0 ? "images" : "path";
     ds_value *map = NULL, *name = NULL;
+    const ds_value *other = ds_value_find(like, "format");
+    if (other != NULL && other->text != NULL && strcmp(other->text, format) != 0)
+        like = NULL;
     DS_TRY(ds_value_group(arena, DS_VALUE_MAP, NULL, &map));
     for (size_t i = 0; like != NULL && i < like->n; i++)
         if (strcmp(like->child[i]->key, key) != 0)
