@@ -106,8 +106,27 @@ static ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec,
     return ds_agree(self->world, mine);
 }
 
+/* Plain numbers as labels: the first that the model has no output for. */
+static ds_status create_label(const ds_dataset *data, const ds_value *source, const char *split,
+                              size_t outputs)
+{
+    size_t i = 0;
+    while (i < data->n && (size_t)data->label[i] < outputs)
+        i++;
+    if (i == data->n)
+        return DS_OK;
+    const ds_value *file = ds_value_find(source, "labels");
+    file = file != NULL ? file : ds_value_find(source, "path");
+    return DS_FAIL(DS_ERR_DATA,
+                   "%s: label %d of sample %zu of the %s data is out of range: the last layer "
+                   "gives %zu outputs, expected 0 to %zu; mend the labels or set its units to %zu",
+                   file != NULL && file->text != NULL ? file->text : "data", data->label[i], i,
+                   split, outputs, outputs - 1, data->n_classes);
+}
+
 /* Do the model's outputs fit the targets? */
-static ds_status create_fit(const ds_trainer *self, const ds_dataset *data)
+static ds_status create_fit(const ds_trainer *self, const ds_dataset *data, const ds_value *source,
+                            const char *split)
 {
     if (data == NULL)
         return DS_OK;
@@ -120,8 +139,9 @@ static ds_status create_fit(const ds_trainer *self, const ds_dataset *data)
                                    "model: the last layer gives %zu outputs, the data has %zu "
                                    "target%s a sample",
                                    outputs, data->n_targets, data->n_targets == 1 ? "" : "s");
-    bool named = data->class_name != NULL;
-    if (named ? data->n_classes != outputs : data->n_classes > outputs)
+    if (data->class_name == NULL)
+        return create_label(data, source, split, outputs);
+    if (data->n_classes != outputs)
         return ds_value_fail(model,
                              "model: the last layer gives %zu outputs, the data has %zu classes: "
                              "set its units to %zu",
@@ -131,9 +151,10 @@ static ds_status create_fit(const ds_trainer *self, const ds_dataset *data)
 
 static ds_status create_plan(ds_trainer *self)
 {
-    DS_TRY(create_fit(self, self->splits->train));
-    DS_TRY(create_fit(self, self->splits->test));
-    DS_TRY(create_fit(self, self->splits->validation));
+    const ds_data_config *from = &self->config->data;
+    DS_TRY(create_fit(self, self->splits->train, from->train, "training"));
+    DS_TRY(create_fit(self, self->splits->test, from->test, "test"));
+    DS_TRY(create_fit(self, self->splits->validation, from->validation, "validation"));
     if (self->inference)
         return DS_OK;
     size_t samples =
