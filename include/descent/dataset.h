@@ -40,8 +40,9 @@ typedef struct ds_read_request {
     size_t n_classes;       /* 0: find out */
     const char *const *class_name; /* a known mapping (from the training split or a checkpoint):
                                       text classes must be in it */
-    const char *const *column;     /* (n_columns) names of the inputs, where known: a table with a
-                                      header     is then read by name, in this order; else by position */
+    const char *const
+        *column; /* (n_columns) names of the inputs, where known: a table with a
+                    header     is then read by name, in this order; else by position */
     size_t n_columns;
     const char *const *target_column; /* (n_target_columns) where known; no inputs even when the
                                          targets are not read */

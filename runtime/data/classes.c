@@ -6,7 +6,6 @@
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,8 +129,8 @@ static ds_status classes_items(const classes_job *job, const ds_dataset *out, cl
     DS_CHECK(n_numbers < out->n || n_integers == out->n, DS_ERR_DATA,
              "%s:%zu: column '%s': class '%s' is no whole number; classes are integers or texts "
              "(for real targets use a loss such as mse)",
-             job->where, job->line[broken - 1], out->target_column == NULL ? "" : out->target_column[0],
-             text[broken - 1]);
+             job->where, job->line[broken - 1],
+             out->target_column == NULL ? "" : out->target_column[0], text[broken - 1]);
     *integers = n_integers == out->n;
     return DS_OK;
 }
@@ -192,10 +191,10 @@ static ds_status classes_unknown(const ds_read_request *request, const char *whe
     for (size_t i = 0; i < request->n_classes && i < CLASSES_NAMED && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s'%s'", i == 0 ? "" : ", ",
                                  request->class_name[i]);
-    return DS_FAIL(DS_ERR_DATA,
-                   "%s:%zu: class '%s' is unknown to the training data, which has %zu classes: %s%s",
-                   where, line, text, request->n_classes, names,
-                   request->n_classes > CLASSES_NAMED ? ", ..." : "");
+    return DS_FAIL(
+        DS_ERR_DATA,
+        "%s:%zu: class '%s' is unknown to the training data, which has %zu classes: %s%s", where,
+        line, text, request->n_classes, names, request->n_classes > CLASSES_NAMED ? ", ..." : "");
 }
 
 /* Labels of `item` (n, in the file's order) by the sorted classes. */
@@ -206,7 +205,8 @@ static ds_status classes_look_up(const classes_job *job, const classes_item *ite
     int32_t *label = NULL;
     DS_TRY(ds_arena_take(out->arena, out->n, sizeof *label, "labels", &label));
     for (size_t i = 0; i < out->n; i++) {
-        const classes_item *hit = bsearch(&item[i], sorted, out->n_classes, sizeof *sorted, compare);
+        const classes_item *hit =
+            bsearch(&item[i], sorted, out->n_classes, sizeof *sorted, compare);
         if (hit == NULL)
             return classes_unknown(job->request, job->where, job->line[i], item[i].text);
         label[i] = hit->label;

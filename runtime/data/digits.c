@@ -14,19 +14,20 @@ static const uint8_t font[10][FONT_H] = {
     {0x06, 0x08, 0x10, 0x1E, 0x11, 0x11, 0x0E}, {0x1F, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08},
     {0x0E, 0x11, 0x11, 0x0E, 0x11, 0x11, 0x0E}, {0x0E, 0x11, 0x11, 0x0F, 0x01, 0x02, 0x0C}};
 
-static double font_at(int digit, int x, int y)
+static double digits_font_at(int digit, int x, int y)
 {
     if (x < 0 || x >= FONT_W || y < 0 || y >= FONT_H)
         return 0;
     return (font[digit][y] >> (FONT_W - 1 - x) & 1) != 0 ? 1 : 0;
 }
 
-static double font_smooth(int digit, double x, double y)
+static double digits_font_smooth(int digit, double x, double y)
 {
     double fx = floor(x), fy = floor(y), u = x - fx, v = y - fy;
     int i = (int)fx, j = (int)fy;
-    return (1 - v) * ((1 - u) * font_at(digit, i, j) + u * font_at(digit, i + 1, j)) +
-           v * ((1 - u) * font_at(digit, i, j + 1) + u * font_at(digit, i + 1, j + 1));
+    return (1 - v) * ((1 - u) * digits_font_at(digit, i, j) + u * digits_font_at(digit, i + 1, j)) +
+           v * ((1 - u) * digits_font_at(digit, i, j + 1) +
+                u * digits_font_at(digit, i + 1, j + 1));
 }
 
 void digits_draw(int digit, const ds_rng *rng, uint64_t index, double noise, uint8_t *out)
@@ -44,7 +45,7 @@ void digits_draw(int digit, const ds_rng *rng, uint64_t index, double noise, uin
             double dx = x - 13.5 - shift_x, dy = y - 13.5 - shift_y;
             double gx = c * dx + s * dy + slant * dy / size + (FONT_W - 1) / 2.0,
                    gy = -s * dx + c * dy + (FONT_H - 1) / 2.0;
-            double v = ink * font_smooth(digit, gx, gy) +
+            double v = ink * digits_font_smooth(digit, gx, gy) +
                        noise * ds_rng_normal(rng, at + 8 + (uint64_t)(y * DIGITS_SIDE + x));
             v = v < 0 ? 0 : v > 1 ? 1 : v;
             out[y * DIGITS_SIDE + x] = (uint8_t)(v * 255 + 0.5);

@@ -97,9 +97,9 @@ typedef struct step_wish {
     int word;  /* rank 0's word to all */
     bool norm; /* the gradient norm is needed whatever the config says */
 } step_wish;
-/* step.c. Local. The learning rate of the next update. */
+/* trainer_step.c. Local. The learning rate of the next update. */
 double step_rate(const ds_trainer *self);
-/* step.c. Collective. The next batch of the run; any batch. */
+/* trainer_step.c. Collective. The next batch of the run; any batch. */
 ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome) DS_NODISCARD;
 ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome) DS_NODISCARD;
