@@ -71,10 +71,6 @@ DS_API ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **ou
 DS_API ds_status ds_dataset_read_file(const char *path, const ds_read_request *request,
                                       ds_dataset **out) DS_NODISCARD;
 DS_API void ds_dataset_destroy(ds_dataset **dataset);
-/* Local. Do the targets fit a model's output? Every label must be below its elements; real targets
- * must be as many. `split` is for the message. Errors: DATA (a label), USAGE (widths). */
-DS_API ds_status ds_dataset_check_output(const ds_dataset *self, const char *split,
-                                         const ds_shape *output) DS_NODISCARD;
 
 /* The splits of a run. validation and test may be NULL. */
 typedef struct ds_splits {

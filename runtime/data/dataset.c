@@ -132,21 +132,3 @@ ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **out)
                          request->split, name, closest == NULL ? "" : " (closest: '",
                          closest == NULL ? "" : closest, closest == NULL ? "" : "')");
 }
-
-ds_status ds_dataset_check_output(const ds_dataset *self, const char *split, const ds_shape *output)
-{
-    size_t outputs = ds_shape_elements(output);
-    if (self->kind == DS_TARGET_REAL) {
-        DS_CHECK(self->n_targets == outputs, DS_ERR_USAGE,
-                 "model: the last layer gives %zu outputs, the %s data has %zu target%s a sample: "
-                 "set its units to %zu",
-                 outputs, split, self->n_targets, self->n_targets == 1 ? "" : "s", self->n_targets);
-        return DS_OK;
-    }
-    DS_CHECK(self->class_name != NULL ? self->n_classes == outputs : self->n_classes <= outputs,
-             DS_ERR_USAGE,
-             "model: the last layer gives %zu outputs, the %s data has %zu classes: set its units "
-             "to %zu",
-             outputs, split, self->n_classes, self->n_classes);
-    return DS_OK;
-}

@@ -1,0 +1,226 @@
+/* descent data: what a config's data, or a file, holds. Every line comes from the same reading,
+ * splitting and normalising as training's. */
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "descent/dataset.h"
+#include "descent/option.h"
+
+#include "args.h"
+#include "command.h"
+#include "shared_text.h"
+
+enum { DATA_NAMED = 20, DATA_ROWS = 64 };
+
+typedef struct data_summary {
+    double least, most, mean, deviation;
+} data_summary;
+
+static double data_value(const ds_dataset *data, size_t i)
+{
+    return data->bytes != NULL ? (double)data->bytes[i] : (double)data->values[i];
+}
+
+/* Of the elements first, first + step, ... of every sample, `count` of them; two passes. */
+static data_summary data_summarize(const ds_dataset *data, size_t first, size_t count)
+{
+    size_t elements = ds_shape_elements(&data->input);
+    double n = (double)data->n * (double)count, sum = 0, squares = 0;
+    data_summary out = {.least = DBL_MAX, .most = -DBL_MAX};
+    for (size_t s = 0; s < data->n; s++)
+        for (size_t j = first; j < first + count; j++) {
+            double x = data_value(data, s * elements + j);
+            sum += x;
+            out.least = x < out.least ? x : out.least;
+            out.most = x > out.most ? x : out.most;
+        }
+    out.mean = sum / n;
+    for (size_t s = 0; s < data->n; s++)
+        for (size_t j = first; j < first + count; j++) {
+            double d = data_value(data, s * elements + j) - out.mean;
+            squares += d * d;
+        }
+    out.deviation = sqrt(squares / n);
+    return out;
+}
+
+static ds_status data_print_classes(const ds_dataset *data)
+{
+    size_t *count = calloc(data->n_classes + 1, sizeof *count);
+    DS_CHECK(count != NULL, DS_ERR_NOMEM, "out of memory for %zu classes", data->n_classes);
+    for (size_t i = 0; i < data->n; i++)
+        count[data->label[i]]++;
+    printf("  classes   %zu\n", data->n_classes);
+    for (size_t c = 0; c < data->n_classes && c < DATA_NAMED; c++) {
+        if (data->class_name != NULL)
+            printf("    %-16s %zu\n", data->class_name[c], count[c]);
+        else
+            printf("    %-16zu %zu\n", c, count[c]);
+    }
+    if (data->n_classes > DATA_NAMED)
+        printf("    and %zu more\n", data->n_classes - DATA_NAMED);
+    free(count);
+    return DS_OK;
+}
+
+static void data_print_targets(const ds_dataset *data)
+{
+    for (size_t j = 0; j < data->n_targets; j++) {
+        double least = DBL_MAX, most = -DBL_MAX;
+        for (size_t i = 0; i < data->n; i++) {
+            double x = (double)data->target[i * data->n_targets + j];
+            least = x < least ? x : least;
+            most = x > most ? x : most;
+        }
+        printf("  target    %s%g to %g\n",
+               data->target_column == NULL ? "" : data->target_column[j], least, most);
+    }
+}
+
+static ds_status data_info(const ds_dataset *data, const char *split)
+{
+    char text[DS_SHAPE_TEXT];
+    size_t elements = ds_shape_elements(&data->input);
+    data_summary all = data_summarize(data, 0, elements);
+    printf("%s\n  samples   %zu\n  input     %s, %s\n", split, data->n,
+           ds_shape_text(&data->input, text), data->bytes != NULL ? "bytes" : "float32");
+    printf("  values    %g to %g, mean %g, deviation %g\n", all.least, all.most, all.mean,
+           all.deviation);
+    if (data->label != NULL)
+        DS_TRY(data_print_classes(data));
+    if (data->target != NULL)
+        data_print_targets(data);
+    printf("  identity  %016" PRIx64 "\n", data->identity);
+    return DS_OK;
+}
+
+/* A line a column (tables), a line a channel (images). */
+static ds_status data_stats(const ds_dataset *data, const char *split)
+{
+    char name[32];
+    size_t elements = ds_shape_elements(&data->input), area = 1, rows = elements;
+    if (data->input.n >= 3 || data->bytes != NULL) {
+        rows = data->input.n >= 3 ? data->input.dim[0] : 1;
+        area = elements / rows;
+    }
+    printf("%s: %zu samples\n  %-20s %12s %12s %12s %12s\n", split, data->n,
+           area > 1 ? "channel" : "column", "min", "max", "mean", "deviation");
+    for (size_t r = 0; r < rows; r++) {
+        data_summary x = data_summarize(data, r * area, area);
+        snprintf(name, sizeof name, "%zu", r);
+        printf("  %-20s %12g %12g %12g %12g\n", data->column != NULL ? data->column[r] : name,
+               x.least, x.most, x.mean, x.deviation);
+    }
+    return DS_OK;
+}
+
+typedef ds_status data_view(const ds_dataset *data, const char *split);
+
+static void data_print_normalizer(const ds_normalizer *by)
+{
+    if (by->n == 0) {
+        printf("normalisation: none\n");
+        return;
+    }
+    printf("normalisation: (x - mean) / deviation\n");
+    for (size_t i = 0; i < by->n && i < DATA_ROWS; i++)
+        printf("  %-8zu mean %-14.9g deviation %.9g\n", i, (double)by->mean[i], (double)by->std[i]);
+    if (by->n > DATA_ROWS)
+        printf("  and %zu more\n", by->n - DATA_ROWS);
+}
+
+static bool data_is_config(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
+/* model.input, where the config has it: the shape decides what a channel is. */
+static ds_status data_input(const ds_config *config, ds_shape *out)
+{
+    const ds_value *input = ds_value_find(config->model, "input");
+    int64_t dim = 0;
+    for (size_t i = 0; input != NULL && i < input->n && i < DS_MAX_DIMS; i++) {
+        DS_TRY(ds_value_int(input->child[i], "model", "input", &dim));
+        out->dim[out->n++] = dim > 0 ? (size_t)dim : 0;
+    }
+    return DS_OK;
+}
+
+static ds_status data_show_config(ds_world *world, const ds_config *config, data_view *view)
+{
+    ds_auto(ds_splits) splits = NULL;
+    ds_shape input = {0};
+    DS_CHECK(config->data.train != NULL, DS_ERR_USAGE, "data: the config has no data.train");
+    DS_TRY(data_input(config, &input));
+    DS_TRY(ds_splits_read(world, config, input.n > 0 ? &input : NULL, NULL, &splits));
+    const ds_dataset *part[] = {splits->train, splits->validation, splits->test};
+    static const char *const name[] = {"train", "validation", "test"};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (part[i] != NULL)
+            DS_TRY(view(part[i], name[i]));
+    data_print_normalizer(&splits->normalizer);
+    return DS_OK;
+}
+
+static ds_status data_config(ds_world *world, const char *path, const arg_list *set,
+                             data_view *view)
+{
+    char *text = NULL, full[4096];
+    ds_auto(ds_config) config = NULL;
+    DS_TRY(shared_config_text(world, path, &text, sizeof full, full));
+    ds_status status = ds_config_create(text, full, set->n, set->item, &config);
+    free(text);
+    DS_TRY(status);
+    return data_show_config(world, config, view);
+}
+
+/* A file says nothing of its target: it is a class where that can be, else a number, else (images
+ * without labels) left out. Very many whole numbers are numbers. */
+static ds_status data_file(const char *path, data_view *view)
+{
+    char why[1024];
+    ds_auto(ds_dataset) data = NULL;
+    ds_read_request request = {.kind = DS_TARGET_CLASS, .split = "input"};
+    ds_status first = ds_dataset_read_file(path, &request, &data);
+    snprintf(why, sizeof why, "%s", ds_last_error());
+    if (data != NULL && data->n_classes <= DATA_NAMED + data->n / 10)
+        return view(data, path);
+    ds_dataset_destroy(&data);
+    request.kind = DS_TARGET_REAL;
+    if (ds_dataset_read_file(path, &request, &data) == DS_OK)
+        return view(data, path);
+    request.targets_optional = true;
+    DS_TRY(ds_dataset_read_file(path, &request, &data));
+    DS_CHECK(first != DS_ERR_DATA, DS_ERR_DATA, "%s", why);
+    return view(data, path);
+}
+
+static ds_status data_run(ds_world *world, int argc, char **argv)
+{
+    arg_list set = {0}, positional;
+    const arg table[] = {{"--set", ARG_LIST, &set}, {NULL, ARG_FLAG, NULL}};
+    DS_TRY(args_parse(argc, argv, table, &positional));
+    DS_TRY(args_expect("data", &positional, 2, 2, "info or stats, and a config or data file"));
+    const char *what = positional.item[0], *path = positional.item[1];
+    bool info = strcmp(what, "info") == 0;
+    DS_CHECK(info || strcmp(what, "stats") == 0, DS_ERR_USAGE,
+             "data: unknown '%s'; expected info or stats", what);
+    data_view *view = info ? data_info : data_stats;
+    return data_is_config(path) ? data_config(world, path, &set, view) : data_file(path, view);
+}
+
+extern const ds_command ds_command_data;
+const ds_command ds_command_data = {
+    .name = "data",
+    .usage = "data info|stats CONFIG|FILE [--set KEY=VALUE]...",
+    .help = "What the data of CONFIG (.yaml), or a data file, holds. info: for each split its "
+            "samples, shape, classes with their\n"
+            "counts, range and identity, and the normalisation. stats: least, greatest, mean and "
+            "deviation of each column.\n",
+    .run = data_run,
+};
