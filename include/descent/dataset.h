@@ -101,8 +101,8 @@ DS_API void ds_dataset_fetch(const ds_dataset *self, const ds_normalizer *normal
  */
 typedef struct ds_order {
     uint64_t n;
-    unsigned half_bits;
-    uint32_t key[8]; /* a round each */
+    unsigned low_bits, high_bits, rounds;
+    uint32_t key[12]; /* a round each */
 } ds_order;
 DS_API ds_order ds_order_for(uint64_t seed, uint64_t epoch, uint64_t n);
 DS_API uint64_t ds_order_at(const ds_order *self, uint64_t position);

@@ -1,26 +1,30 @@
 /* Rows of a data set, normalised, into a batch. It is in the step: 128 rows of 784 bytes take about
- * 0.03 ms of 8, so nothing is prepared ahead (see README). (x * scale - mean) / std is computed
+ * 0.025 ms of 13, so nothing is prepared ahead (see README). (x * scale - mean) / std is computed
  * with one rounding an operation, in the same order everywhere: same bits in training, evaluation
  * and predict, on every machine. */
 #include <string.h>
 
 #include "descent/dataset.h"
+#include "descent/simd.h"
 
-static void fetch_bytes(size_t n, const uint8_t *in, float scale, float mean, float std,
-                        float *restrict out)
+enum { FETCH_AHEAD = 4096 };
+
+static DS_SIMD void fetch_bytes(size_t n, const uint8_t *in, float scale, float mean, float std,
+                                float *restrict out)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = ((float)in[i] * scale - mean) / std;
 }
 
-static void fetch_values(size_t n, const float *in, float scale, float mean, float std,
-                         float *restrict out)
+static DS_SIMD void fetch_values(size_t n, const float *in, float scale, float mean, float std,
+                                 float *restrict out)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = (in[i] * scale - mean) / std;
 }
 
-static void fetch_columns(size_t n, const float *in, const ds_normalizer *by, float *restrict out)
+static DS_SIMD void fetch_columns(size_t n, const float *in, const ds_normalizer *by,
+                                  float *restrict out)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = (in[i] * by->scale - by->mean[i]) / by->std[i];
@@ -52,11 +56,23 @@ static void fetch_row(const ds_dataset *self, const ds_normalizer *by, uint64_t 
     }
 }
 
+/* The next row on its way into cache: rows are scattered, and memory is slower than the arithmetic.
+ */
+static void fetch_ahead(const ds_dataset *self, uint64_t row, size_t elements)
+{
+    size_t bytes = self->bytes != NULL ? elements : elements * sizeof(float);
+    const char *p = self->bytes != NULL ? (const char *)self->bytes : (const char *)self->values;
+    for (size_t at = 0; at < bytes && at < FETCH_AHEAD; at += 64)
+        __builtin_prefetch(p + row * bytes + at);
+}
+
 void ds_dataset_fetch(const ds_dataset *self, const ds_normalizer *normalizer, size_t n,
                       const uint64_t *index, float *x, size_t stride, int32_t *label, float *value)
 {
     size_t elements = ds_shape_elements(&self->input);
     for (size_t i = 0; i < n; i++) {
+        if (i + 1 < n)
+            fetch_ahead(self, index[i + 1], elements);
         fetch_row(self, normalizer, index[i], elements, x + i * stride);
         if (label != NULL && self->label != NULL)
             label[i] = self->label[index[i]];

@@ -104,8 +104,7 @@ static const struct {
      "spiral.yaml:5:7: name is 'a/b', expected a name for a directory: at most 200 "
      "characters, no '/', no leading '.'"},
     {BASE "seed: -1\n", "spiral.yaml:5:7: config: seed is '-1', expected int >= 0"},
-    {"name: x\n",
-     "spiral.yaml:1:1: config: 'data' is missing, expected a map (what is learned from)"},
+    {"name: x\n", "spiral.yaml:1:1: config: 'model' is missing, expected a map (input and layers)"},
 };
 
 START_TEST(keys_are_named)
@@ -119,9 +118,6 @@ END_TEST
 static const struct {
     const char *text, *message;
 } sections[] = {
-    {DATA(""),
-     "spiral.yaml:4:1: data: 'train' is missing, expected a source, as {format: csv, path: "
-     "FILE, target: COLUMN} (the training split)"},
     {DATA("train: a.csv"),
      "spiral.yaml:4:15: data.train is 'a.csv', expected a map such as {format: "
      "csv, path: FILE}"},
