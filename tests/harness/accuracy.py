@@ -39,7 +39,7 @@ def predicted(program, checkpoint, path, out):
     if done.code != 0:
         return None, done
     rows = list(csv.reader(open(out)))
-    rows = rows if rows[0][-1].replace(".", "").replace("e-", "").isdigit() else rows[1:]
+    rows = rows[1:] if rows[0][0] == "class" else rows
     return numpy.array([[float(v) for v in row[-10:]] for row in rows]), done
 
 

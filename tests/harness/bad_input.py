@@ -6,6 +6,7 @@ import gzip
 import os
 import pathlib
 import re
+import shutil
 import struct
 import sys
 
@@ -185,7 +186,7 @@ def cases():
     yield Case("data unreadable on one rank", 3, r"train\.csv", r"rank 1", r"[Pp]ermission", ranks=(3,), seconds=ALONE_SECONDS,
                env={**shim, "SHIM_RANK": "1", "SHIM_DENY": "train.csv"})
     yield Case("allocation fails on one rank", 70, r"rank 2", r"memory|bytes", ranks=(3,), seconds=ALONE_SECONDS,
-               sets=["model.layers.0.dense.units=150000"], env={**shim, "SHIM_RANK": "2", "SHIM_ALLOC": "3000000"})
+               sets=["model.layers.0.dense.units=40000"], env={**shim, "SHIM_RANK": "2", "SHIM_ALLOC": "1200000"})
     yield Case("disk full on one rank", 74, r"step-\d+", "space", ranks=(3,), seconds=ALONE_SECONDS, sets=["model.layers.0.dense.units=20000"],
                env={**shim, "SHIM_RANK": "1", "SHIM_FULL": ".h5.tmp"})
 
@@ -240,6 +241,9 @@ def judge(work):
     except (IndexError, OSError, AssertionError) as why:
         return case, ranks, [f"cannot be prepared: {why!r}"], "", ""
     wrong, done = attempt(folder, case, ranks)
+    if len(wrong) == 1 and wrong[0].startswith("took") and case.env:  # a busy machine is not a hang; twice in a row would be
+        shutil.rmtree(folder / "run", ignore_errors=True)
+        wrong, done = attempt(folder, case, ranks)
     shown = (done.errors() or ["no error line"])[0].replace(str(folder) + "/", "")
     return case, ranks, wrong, shown, done
 
