@@ -179,12 +179,19 @@ static ds_status table_known_targets(csv_table *self)
     return DS_OK;
 }
 
+/* How many inputs are expected. */
+static size_t table_expected(const csv_table *self)
+{
+    const ds_read_request *r = self->request;
+    if (r->column != NULL)
+        return r->n_columns;
+    return r->input != NULL ? ds_shape_elements(r->input) : self->width - 1;
+}
+
 static ds_status table_targets(csv_table *self)
 {
     const ds_value *v = table_asked(self, 0);
-    size_t column = 0, n_inputs = self->request->input == NULL
-                                      ? self->width - 1
-                                      : ds_shape_elements(self->request->input);
+    size_t column = 0, n_inputs = table_expected(self);
     bool named = self->name != NULL && self->request->target_column != NULL;
     DS_TRY(
         ds_arena_take(self->arena, TABLE_TARGETS, sizeof *self->target, "columns", &self->target));
