@@ -1,10 +1,10 @@
 /* Which columns are which. With a header, columns are known by their names: the config's target,
  * and for other files than the training data the names of its inputs (more columns than those are
  * passed over). Without one they are known by position.
- * Is the first record a header? `header: auto` says yes when the config names its target, or when
- * all the training data's columns are in it, or when no field of it is a number; no when all fields
- * but the class are numbers; and asks when it is neither, so that a damaged first line is never
- * taken for names. */
+ * Is the first record a header? `header: auto` says yes when it is the training data's and the
+ * config names its target, when all the training data's columns are in it, or when no field of it
+ * is a number; no when all fields but the class are numbers; and asks when it is neither, so that a
+ * damaged first line is never taken for names. */
 #include "csvtable.h"
 
 #include <stdio.h>
@@ -117,7 +117,8 @@ static ds_status table_has_header(const csv_table *self, bool *header)
     *header = self->options->header == CSV_TRUE;
     if (self->options->header != CSV_AUTO)
         return DS_OK;
-    *header = (first != NULL && !table_is_index(first)) || table_all_known(self);
+    bool named = first != NULL && !table_is_index(first) && self->request->column == NULL;
+    *header = named || table_all_known(self);
     if (*header)
         return DS_OK;
     bool classes = self->request->kind == DS_TARGET_CLASS || self->request->targets_optional;
