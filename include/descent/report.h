@@ -51,7 +51,10 @@ typedef struct ds_step_facts {
 /* Local. One event each: a line of metrics.jsonl, flushed, and what belongs on the terminal.
  * Errors: WRITE. */
 DS_API ds_status ds_report_start(ds_report *self, const ds_run_facts *facts) DS_NODISCARD;
-DS_API ds_status ds_report_resume(ds_report *self, int64_t step, int ranks) DS_NODISCARD;
+/* From the checkpoint at `path`; a kill may have fallen between that checkpoint and its line, which
+ * is then written first. */
+DS_API ds_status ds_report_resume(ds_report *self, int64_t step, int ranks,
+                                  const char *path) DS_NODISCARD;
 DS_API ds_status ds_report_step(ds_report *self, const ds_step_facts *facts) DS_NODISCARD;
 DS_API ds_status ds_report_eval(ds_report *self, int64_t step, const char *split,
                                 const ds_scores *scores) DS_NODISCARD;
@@ -76,10 +79,13 @@ DS_API void ds_report_close(ds_report *self, const char *state, int code, int64_
                             const char *reason);
 
 /* Local, on rank 0. Make DIR a run's: created where missing, locked (*lock, see ds_run_unlock). A
- * DIR that holds a run is refused (USAGE) unless it is to be resumed or overwritten; overwriting
- * removes that run's files and nothing else. Errors: WRITE. */
+ * DIR that holds a run (*holds) is refused (USAGE) unless it is to be resumed or overwritten.
+ * Errors: WRITE. */
 typedef enum ds_run_mode { DS_RUN_NEW, DS_RUN_RESUME, DS_RUN_OVERWRITE } ds_run_mode;
-DS_API ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, int *lock) DS_NODISCARD;
+DS_API ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, bool *holds,
+                                 int *lock) DS_NODISCARD;
+/* Local, on rank 0. Remove the files of the run that DIR holds, and nothing else. */
+DS_API ds_status ds_run_dir_clear(const char *dir) DS_NODISCARD;
 /* Local. Replace DIR/config.yaml. */
 DS_API ds_status ds_run_dir_config(const char *dir, const char *text) DS_NODISCARD;
 

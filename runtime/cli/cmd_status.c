@@ -1,8 +1,10 @@
 /* descent status: what a run's status.json says, and whether anybody is still at it. */
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "descent/clock.h"
 
@@ -34,11 +36,22 @@ static double status_number(const cJSON *status, const char *name)
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
+/* On this host the process can be asked for; of others only the heartbeat tells. */
+static bool status_is_silent(const cJSON *status, double age)
+{
+    char host[256] = "";
+    double pid = status_number(status, "pid");
+    gethostname(host, sizeof host - 1);
+    if (strcmp(host, status_text(status, "host")) == 0 && pid > 0)
+        return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    return age > 60;
+}
+
 static void status_print(const char *dir, const cJSON *status)
 {
     const char *state = status_text(status, "state"), *reason = status_text(status, "reason");
     double age = ds_clock_wall_s() - status_number(status, "heartbeat");
-    bool silent = strcmp(state, "running") == 0 && age > 60;
+    bool silent = strcmp(state, "running") == 0 && status_is_silent(status, age);
     printf("%s: %s%s at step %.0f, code %.0f%s%s\n", dir, state, silent ? " but silent" : "",
            status_number(status, "step"), status_number(status, "code"),
            reason[0] == '\0' ? "" : ", ", reason);

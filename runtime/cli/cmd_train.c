@@ -18,6 +18,7 @@ typedef struct train {
     const char *config_path, *out, *resume, *init;
     arg_list set;
     bool overwrite, dry_run, quiet;
+    bool holds;      /* the directory held a run before this one */
     char *text;      /* of the config */
     char path[4096]; /* of the config, absolute */
     char dir[4096];  /* of the run */
@@ -32,9 +33,12 @@ static volatile int train_stop;
 
 static void train_signal(int number)
 {
-    if (number == SIGINT && train_stop != 0)
-        signal(SIGINT, SIG_DFL);
+    static volatile sig_atomic_t interrupts;
     train_stop = 1;
+    if (number != SIGINT || ++interrupts < 2)
+        return;
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT); /* comes when this handler returns */
 }
 
 static void train_catch_signals(void)
@@ -63,8 +67,8 @@ static ds_status train_parse(train *self, int argc, char **argv)
     self->config_path = positional.item[0];
     DS_CHECK(self->resume == NULL || !self->overwrite, DS_ERR_USAGE,
              "train: --resume and --overwrite exclude each other");
-    DS_CHECK(self->resume == NULL || self->init == NULL, DS_ERR_USAGE,
-             "train: --resume and --init exclude each other: a resumed run has its weights");
+    DS_CHECK(self->out == NULL || self->out[0] != '\0', DS_ERR_USAGE,
+             "train: --out needs the name of a directory");
     return DS_OK;
 }
 
@@ -88,7 +92,7 @@ static ds_status train_place(train *self)
     ds_run_mode mode = self->resume != NULL ? DS_RUN_RESUME
                        : self->overwrite    ? DS_RUN_OVERWRITE
                                             : DS_RUN_NEW;
-    return ds_run_dir_open(self->dir, mode, &self->lock);
+    return ds_run_dir_open(self->dir, mode, &self->holds, &self->lock);
 }
 
 static ds_status train_find_checkpoint(train *self)
@@ -113,9 +117,13 @@ static ds_status train_open(train *self)
                             .checkpoint = self->from[0] != '\0' ? self->from : NULL,
                             .resume = self->from[0] != '\0'};
     DS_TRY(ds_trainer_open(self->world, &spec, &self->trainer));
+<<<<<<< HEAD
     if (self->resume != NULL && self->resume[0] != '\0' && !self->dry_run)
         DS_TRY(ds_checkpoint_drop_after(self->world, self->dir, ds_trainer_steps(self->trainer)));
     if (self->init == NULL)
+=======
+    if (self->init == NULL || spec.resume) /* a resumed run has its weights */
+>>>>>>> 38ea377 (Run life: --overwrite keeps the old run until the new one stands, older resumes win, early signals, closed files; dry-run shows layers)
         return DS_OK;
     char path[4096];
     DS_TRY(ds_agree(self->world, ds_checkpoint_resolve(self->init, sizeof path, path)));
@@ -126,7 +134,8 @@ static ds_status train_announce(train *self)
 {
     const ds_plan *plan = ds_trainer_plan(self->trainer);
     if (self->from[0] != '\0')
-        return ds_report_resume(self->report, ds_trainer_steps(self->trainer), plan->ranks);
+        return ds_report_resume(self->report, ds_trainer_steps(self->trainer), plan->ranks,
+                                self->from);
     char numerics[512];
     ds_numerics_text(ds_trainer_numerics(self->trainer), sizeof numerics, numerics);
     ds_run_facts facts = {.name = ds_trainer_config(self->trainer)->name,
@@ -143,10 +152,12 @@ static ds_status train_announce(train *self)
     return ds_report_start(self->report, &facts);
 }
 
-/* Rank 0: the run's small files. */
+/* Rank 0: the run's small files. An older run goes only now that the new one stands. */
 static ds_status train_report(train *self)
 {
     char *text = NULL;
+    if (self->overwrite)
+        DS_TRY(ds_run_dir_clear(self->dir));
     DS_TRY(ds_config_text(ds_trainer_config(self->trainer), &text));
     ds_status status = ds_run_dir_config(self->dir, text);
     free(text);
@@ -172,6 +183,9 @@ static ds_status train_fit(train *self)
         return DS_OK;
     }
     DS_TRY(ds_agree(self->world, first ? train_report(self) : DS_OK));
+    /* Later checkpoints are of another course of the run: the next --resume must not take them. */
+    int64_t from = self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1;
+    DS_TRY(ds_checkpoint_drop_after(self->world, self->dir, from));
     ds_fit_spec spec = {.dir = self->dir, .report = self->report, .stop = &train_stop};
     const char *reason = "";
     ds_status status = ds_trainer_fit(self->trainer, &spec, &reason);
@@ -207,11 +221,10 @@ static ds_status train_run(ds_world *world, int argc, char **argv)
 {
     train self = {.world = world, .lock = -1};
     DS_TRY(train_parse(&self, argc, argv));
-    train_catch_signals();
     ds_status status = train_all(&self);
     /* A failure after the directory was taken, but before the report stood, shows in status.json
      * too. */
-    if (status != DS_OK && self.lock >= 0 && self.report == NULL && self.from[0] == '\0') {
+    if (status != DS_OK && self.lock >= 0 && self.report == NULL && !self.holds) {
         char why[2048];
         snprintf(why, sizeof why, "%s", ds_last_error());
         if (ds_status_file_write(self.dir, "failed", ds_exit_code(status), 0, why) != DS_OK)
@@ -245,13 +258,16 @@ const ds_command ds_command_train = {
         "none yet\n"
         "  --resume=CHECKPOINT go on from that one\n"
         "  --overwrite         remove the run that DIR holds and start anew\n"
-        "  --init=CHECKPOINT   start a new run from these weights, where names and shapes match\n"
+        "  --init=CHECKPOINT   start a new run from these weights, where names and shapes match; "
+        "with --resume only where\n"
+        "                      there is nothing to go on from\n"
         "  --dry-run           print the plan: layers, shards by rank, buckets, memory, bytes on "
         "the wire\n"
         "  --quiet             nothing on the terminal; the files are written all the same\n"
         "\n"
         "INT, TERM and USR1 stop the run at the next step with a checkpoint and exit code 75. "
         "DESCENT_LOG=debug says more.\n",
+    .prepare = train_catch_signals,
     .computes = true,
     .run = train_run,
 };

@@ -9,6 +9,7 @@ typedef struct ds_command {
     const char *usage; /* "train CONFIG [--set KEY=VALUE]..." */
     const char
         *help; /* the text of `descent help NAME` and `descent NAME --help`, lines ending in \n */
+    void (*prepare)(void); /* before MPI starts, on each rank; may be NULL */
     bool computes; /* runs on all ranks; else main calls it on rank 0 only, with a world of one */
     /* argv[0] is the command's name. Results go to stdout by rank 0; errors are returned, never
      * printed. */

@@ -1,6 +1,10 @@
 /* The program: finds the command, gives it a world, prints its error once, ends with its code. */
 #include <errno.h>
+<<<<<<< HEAD
 #include <signal.h>
+=======
+#include <fcntl.h>
+>>>>>>> 38ea377 (Run life: --overwrite keeps the old run until the new one stands, older resumes win, early signals, closed files; dry-run shows layers)
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,8 +145,18 @@ static int main_without_world(int argc, char **argv)
     return main_refuse(main_flush(help, help->run(NULL, argc, argv)));
 }
 
+/* A file that is opened while 0, 1 or 2 is closed would take its place, and what is printed would
+ * end in that file: they are held by files that cannot be read, or written. */
+static void main_hold_standard_files(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
+            return;
+}
+
 int main(int argc, char **argv)
 {
+    main_hold_standard_files();
     if (argc < 2)
         return main_refuse(DS_FAIL(DS_ERR_USAGE, "no command; descent help lists them"));
     const char *name = argv[1];
@@ -156,7 +170,12 @@ int main(int argc, char **argv)
         return main_refuse(main_unknown(name));
     if (main_wants_help(argc - 1, argv + 1))
         return main_without_world(2, help_argv);
+<<<<<<< HEAD
     signal(SIGXFSZ, SIG_IGN); /* a file too large is a write error like another */
+=======
+    if (command->prepare != NULL)
+        command->prepare();
+>>>>>>> 38ea377 (Run life: --overwrite keeps the old run until the new one stands, older resumes win, early signals, closed files; dry-run shows layers)
     if (ds_session_begin(&argc, &argv) != DS_OK)
         return main_refuse(DS_ERR_MPI);
     int code = main_in_world(command, argc - 1, argv + 1);

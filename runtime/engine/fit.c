@@ -190,6 +190,8 @@ static ds_status fit_stopped(fit *self)
 {
     ds_trainer *t = self->trainer;
     DS_TRY(fit_save(self));
+    if (self->spec->dir != NULL)
+        DS_TRY(ds_checkpoint_prune(t->world, self->spec->dir, t->config->checkpoint.keep));
     DS_TRY(fit_settle(self));
     return DS_FAIL(DS_STOPPED, "stopped as asked at step %" PRId64 "%s", t->step,
                    self->spec->dir == NULL ? "" : "; go on with --resume");
@@ -224,7 +226,7 @@ ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char *
                .evaluated_step = -1,
                .mark_ns = ds_clock_ns()};
     DS_TRY(fit_recall_best(&run));
-    if (self->step == 0 && self->config->checkpoint.initial)
+    if (self->step == 0 && (self->config->checkpoint.initial || self->initialised))
         DS_TRY(fit_save(&run));
     while (!ds_trainer_finished(self)) {
         int word = WORD_GO;

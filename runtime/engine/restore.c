@@ -259,12 +259,30 @@ static ds_status restore_matching(ds_trainer *self, const ds_checkpoint *file, f
     return DS_OK;
 }
 
+/* Name what the checkpoint has and the model has no place for. */
+static void restore_name_rest(const ds_trainer *self, const ds_checkpoint *file)
+{
+    static const char group[] = "/parameters/";
+    const ds_layout *layout = ds_model_layout(self->model);
+    for (size_t i = 0; i < ds_checkpoint_n(file); i++) {
+        const char *path = ds_checkpoint_tensor(file, i).path;
+        bool known = strncmp(path, group, sizeof group - 1) != 0;
+        for (size_t p = 0; !known && p < layout->n_params; p++)
+            known = strcmp(path + sizeof group - 1, layout->param[p].name) == 0;
+        if (!known)
+            ds_log(DS_LOG_WARN, "%s of the checkpoint is not used: the model has no such tensor",
+                   path + sizeof group - 1);
+    }
+}
+
 static ds_status restore_from_path(ds_trainer *self, const char *path)
 {
     ds_auto(ds_checkpoint) file = NULL;
     DS_TRY(ds_checkpoint_open(path, &file));
     memcpy(self->staging, ds_trainer_params(self),
            ds_model_layout(self->model)->n_floats * sizeof *self->staging);
+    if (ds_world_rank(self->world) == 0)
+        restore_name_rest(self, file);
     return restore_matching(self, file, self->staging);
 }
 
@@ -273,5 +291,6 @@ ds_status ds_trainer_init_from(ds_trainer *self, const char *path)
     DS_CHECK(!self->inference, DS_ERR_USAGE,
              "this trainer was opened for inference: give its checkpoint there");
     DS_TRY(ds_agree(self->world, restore_from_path(self, path)));
+    self->initialised = true;
     return ds_sync_load(self->sync, self->staging);
 }

@@ -64,8 +64,9 @@ struct ds_trainer {
     int64_t loaded_step; /* of the checkpoint this run goes on from; -1: a fresh run */
     stopping stopping;
     history history;
-    char *lineage;  /* JSON list of resumptions */
-    char why[1024]; /* diagnosis of the last step that was not finite */
+    bool initialised; /* from a checkpoint's weights: step 0 is saved, a resumed run needs them */
+    char *lineage;    /* JSON list of resumptions */
+    char why[1024];   /* diagnosis of the last step that was not finite */
 };
 
 /* The samples of one update: from the run's data, or from memory. */

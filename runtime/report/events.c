@@ -13,6 +13,7 @@ struct ds_report {
     char *dir;
     FILE *metrics;
     progress progress;
+    bool saved; /* metrics.jsonl knows the checkpoint that the run goes on from */
     int64_t start_ns, beat_ns;
 };
 
@@ -26,7 +27,7 @@ ds_status ds_report_create(const ds_report_spec *spec, ds_report **out)
     if (spec->dir != NULL) {
         self->dir = strdup(spec->dir);
         DS_CHECK(self->dir != NULL, DS_ERR_NOMEM, "out of memory for the report");
-        DS_TRY(metrics_open(spec->dir, spec->from_step, &self->metrics));
+        DS_TRY(metrics_open(spec->dir, spec->from_step, &self->metrics, &self->saved));
         DS_TRY(ds_status_file_write(spec->dir, "running", 0,
                                     spec->from_step < 0 ? 0 : spec->from_step, ""));
     }
@@ -93,10 +94,12 @@ ds_status ds_report_start(ds_report *self, const ds_run_facts *f)
     return event_write(self, e);
 }
 
-ds_status ds_report_resume(ds_report *self, int64_t step, int ranks)
+ds_status ds_report_resume(ds_report *self, int64_t step, int ranks, const char *path)
 {
     if (self == NULL)
         return DS_OK;
+    if (!self->saved)
+        DS_TRY(ds_report_checkpoint(self, step, path));
     cJSON *e = event_new("resume");
     event_number(e, "step", (double)step);
     event_number(e, "ranks", ranks);

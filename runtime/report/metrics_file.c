@@ -8,36 +8,40 @@
 
 #include "report_parts.h"
 
-/* A whole line of a run up to `step`? The end of a finished part of the run does not stay. */
-static bool metrics_stays(const char *line, int64_t from_step)
+/* A whole line of a run up to `step`? What the end of an earlier part said does not stay: the end
+ * will say it again. */
+static bool metrics_stays(const char *line, int64_t from_step, bool *saved)
 {
     if (strchr(line, '\n') == NULL)
         return false;
     cJSON *event = cJSON_Parse(line);
     const cJSON *step = cJSON_GetObjectItemCaseSensitive(event, "step");
-    const cJSON *kind = cJSON_GetObjectItemCaseSensitive(event, "event");
-    bool stays = cJSON_IsString(kind) && strcmp(kind->valuestring, "end") != 0 &&
+    const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(event, "event"));
+    bool stays = kind != NULL && strcmp(kind, "end") != 0 && strcmp(kind, "least_squares") != 0 &&
                  (!cJSON_IsNumber(step) || step->valuedouble <= (double)from_step);
+    if (stays && strcmp(kind, "checkpoint") == 0 && cJSON_IsNumber(step))
+        *saved = *saved || step->valuedouble == (double)from_step;
     cJSON_Delete(event);
     return stays;
 }
 
-static ds_status metrics_copy(FILE *from, FILE *to, int64_t from_step)
+static ds_status metrics_copy(FILE *from, FILE *to, int64_t from_step, bool *saved)
 {
     char *line = NULL;
     size_t room = 0;
     bool good = true;
     while (good && getline(&line, &room, from) > 0)
-        if (metrics_stays(line, from_step))
+        if (metrics_stays(line, from_step, saved))
             good = fputs(line, to) >= 0;
     free(line);
-    good = good && fflush(to) == 0;
+    good = good && !ferror(from) && fflush(to) == 0;
     DS_CHECK(good, DS_ERR_WRITE, "cannot write metrics.jsonl: %s", strerror(errno));
     return DS_OK;
 }
 
-ds_status metrics_open(const char *dir, int64_t from_step, FILE **out)
+ds_status metrics_open(const char *dir, int64_t from_step, FILE **out, bool *saved)
 {
+    *saved = false;
     char path[4096], next[4112];
     snprintf(path, sizeof path, "%s/metrics.jsonl", dir);
     snprintf(next, sizeof next, "%s.tmp", path);
@@ -47,7 +51,7 @@ ds_status metrics_open(const char *dir, int64_t from_step, FILE **out)
     if (file == NULL)
         status = DS_FAIL(DS_ERR_WRITE, "cannot write %s: %s", next, strerror(errno));
     if (status == DS_OK && old != NULL)
-        status = metrics_copy(old, file, from_step);
+        status = metrics_copy(old, file, from_step, saved);
     if (old != NULL)
         fclose(old);
     if (status == DS_OK && rename(next, path) != 0)
@@ -55,6 +59,7 @@ ds_status metrics_open(const char *dir, int64_t from_step, FILE **out)
     if (status != DS_OK) {
         if (file != NULL)
             fclose(file);
+        unlink(next);
         return status;
     }
     *out = file;

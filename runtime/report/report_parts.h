@@ -25,8 +25,8 @@ void progress_close(progress *self);
 ds_status report_replace(const char *dir, const char *name, const char *text) DS_NODISCARD;
 
 /* Keep of DIR/metrics.jsonl the whole lines up to `from_step` (-1: nothing), and append from there.
- */
-ds_status metrics_open(const char *dir, int64_t from_step, FILE **out) DS_NODISCARD;
+ * *saved: among them is the checkpoint of from_step. */
+ds_status metrics_open(const char *dir, int64_t from_step, FILE **out, bool *saved) DS_NODISCARD;
 /* Write `event` as one compact line and delete it. `event` NULL means memory ran out. */
 ds_status metrics_write(FILE *file, cJSON *event) DS_NODISCARD;
 

@@ -29,7 +29,7 @@ static ds_status run_dir_make(const char *dir)
             break;
     }
     struct stat info;
-    DS_CHECK(stat(dir, &info) == 0 && S_ISDIR(info.st_mode), DS_ERR_USAGE,
+    DS_CHECK(stat(dir, &info) == 0 && S_ISDIR(info.st_mode), DS_ERR_WRITE,
              "%s is there and no directory: give another --out", dir);
     DS_CHECK(access(dir, W_OK | X_OK) == 0, DS_ERR_WRITE, "cannot write into %s: %s", dir,
              strerror(errno));
@@ -72,23 +72,26 @@ static const char *const run_dir_files[] = {"latest", "best", "metrics.jsonl", "
                                             "config.yaml"};
 enum { RUN_DIR_FILES = sizeof run_dir_files / sizeof *run_dir_files };
 
-ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, int *lock)
+ds_status ds_run_dir_clear(const char *dir)
+{
+    for (size_t i = 0; i < RUN_DIR_FILES; i++)
+        DS_TRY(run_dir_remove(dir, run_dir_files[i]));
+    return run_dir_remove_checkpoints(dir);
+}
+
+ds_status ds_run_dir_open(const char *dir, ds_run_mode mode, bool *holds, int *lock)
 {
     DS_TRY(run_dir_make(dir));
     int handle = -1;
     DS_TRY(ds_run_lock(dir, &handle));
     ds_status status = DS_OK;
-    bool holds = run_dir_has(dir, "config.yaml") || run_dir_has(dir, "metrics.jsonl") ||
-                 run_dir_has(dir, "checkpoints");
-    if (holds && mode == DS_RUN_NEW)
+    *holds = run_dir_has(dir, "config.yaml") || run_dir_has(dir, "metrics.jsonl") ||
+             run_dir_has(dir, "checkpoints");
+    if (*holds && mode == DS_RUN_NEW)
         status = DS_FAIL(DS_ERR_USAGE,
                          "%s holds a run: go on with --resume, start anew with --overwrite, or "
                          "give another --out",
                          dir);
-    for (size_t i = 0; status == DS_OK && mode == DS_RUN_OVERWRITE && i < RUN_DIR_FILES; i++)
-        status = run_dir_remove(dir, run_dir_files[i]);
-    if (status == DS_OK && mode == DS_RUN_OVERWRITE)
-        status = run_dir_remove_checkpoints(dir);
     if (status != DS_OK) {
         ds_run_unlock(handle);
         return status;

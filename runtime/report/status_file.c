@@ -1,6 +1,9 @@
 /* DIR/status.json, replaced atomically: what a batch script reads to know whether a run is done,
- * can be resumed, or failed. */
+ * can be resumed, or failed. Written without allocating: it is also the heartbeat within steps. On
+ * a full disk there may be no room for a second file; then the old one is written over in place,
+ * which needs none. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,37 +11,66 @@
 
 #include "report_parts.h"
 
+static bool status_write(const char *path, int flags, const char *text)
+{
+    size_t n = strlen(text), done = 0;
+    int file = open(path, O_WRONLY | O_CLOEXEC | flags, 0666);
+    if (file < 0)
+        return false;
+    while (done < n) {
+        ssize_t wrote = write(file, text + done, n - done);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            break;
+        done += (size_t)wrote;
+    }
+    bool good = done == n && ftruncate(file, (off_t)n) == 0;
+    int why = errno;
+    good = close(file) == 0 && good;
+    errno = why;
+    return good;
+}
+
 ds_status report_replace(const char *dir, const char *name, const char *text)
 {
     char path[4200], next[4210];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     snprintf(next, sizeof next, "%s.tmp", path);
-    FILE *file = fopen(next, "w");
-    DS_CHECK(file != NULL, DS_ERR_WRITE, "cannot write %s: %s", next, strerror(errno));
-    bool good = fputs(text, file) >= 0;
-    good = fclose(file) == 0 && good;
-    DS_CHECK(good && rename(next, path) == 0, DS_ERR_WRITE, "cannot write %s: %s", path,
-             strerror(errno));
-    return DS_OK;
+    if (status_write(next, O_CREAT | O_TRUNC, text) && rename(next, path) == 0)
+        return DS_OK;
+    int why = errno;
+    unlink(next);
+    return DS_FAIL(DS_ERR_WRITE, "cannot write %s: %s", path, strerror(why));
+}
+
+/* `text` as the inside of a JSON string; control characters become spaces. */
+static void status_escape(const char *text, size_t room, char *out)
+{
+    size_t n = 0;
+    for (; *text != '\0' && n + 3 < room; text++) {
+        if (*text == '"' || *text == '\\')
+            out[n++] = '\\';
+        out[n++] = (unsigned char)*text < ' ' ? ' ' : *text;
+    }
+    out[n] = '\0';
 }
 
 ds_status ds_status_file_write(const char *dir, const char *state, int code, int64_t step,
                                const char *reason)
 {
-    char host[256] = "";
+    char host[256] = "", why[3072], text[4000], path[4200];
     gethostname(host, sizeof host - 1);
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "state", state);
-    cJSON_AddNumberToObject(o, "code", code);
-    cJSON_AddNumberToObject(o, "step", (double)step);
-    cJSON_AddStringToObject(o, "reason", reason);
-    cJSON_AddNumberToObject(o, "heartbeat", ds_clock_wall_s());
-    cJSON_AddNumberToObject(o, "pid", (double)getpid());
-    cJSON_AddStringToObject(o, "host", host);
-    char *text = cJSON_PrintUnformatted(o);
-    cJSON_Delete(o);
-    DS_CHECK(text != NULL, DS_ERR_NOMEM, "out of memory for status.json");
-    ds_status status = report_replace(dir, "status.json", text);
-    cJSON_free(text);
-    return status;
+    status_escape(reason, sizeof why, why);
+    snprintf(text, sizeof text,
+             "{\"state\":\"%s\",\"code\":%d,\"step\":%lld,\"reason\":\"%s\",\"heartbeat\":%.3f,"
+             "\"pid\":%ld,\"host\":\"%s\"}\n",
+             state, code, (long long)step, why, ds_clock_wall_s(), (long)getpid(), host);
+    if (report_replace(dir, "status.json", text) == DS_OK)
+        return DS_OK;
+    int why_not = errno;
+    snprintf(path, sizeof path, "%s/status.json", dir);
+    DS_CHECK(status_write(path, 0, text), DS_ERR_WRITE, "cannot write %s: %s", path,
+             strerror(why_not));
+    return DS_OK;
 }
