@@ -96,7 +96,7 @@ ds_status ds_file_check(int fd, const char *path, uint64_t bytes)
     if (fstatvfs(fd, &vfs) == 0) {
         uint64_t room = (uint64_t)vfs.f_bavail * vfs.f_frsize;
         DS_CHECK(bytes <= room + held, DS_ERR_WRITE,
-                 "%s: needs %llu bytes, the file system has %llu free; make room", path,
+                 "%s: no space: needs %llu bytes, the file system has %llu free; make room", path,
                  (unsigned long long)bytes, (unsigned long long)(room + held));
     }
     return DS_OK;

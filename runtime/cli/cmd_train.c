@@ -117,13 +117,7 @@ static ds_status train_open(train *self)
                             .checkpoint = self->from[0] != '\0' ? self->from : NULL,
                             .resume = self->from[0] != '\0'};
     DS_TRY(ds_trainer_open(self->world, &spec, &self->trainer));
-<<<<<<< HEAD
-    if (self->resume != NULL && self->resume[0] != '\0' && !self->dry_run)
-        DS_TRY(ds_checkpoint_drop_after(self->world, self->dir, ds_trainer_steps(self->trainer)));
-    if (self->init == NULL)
-=======
     if (self->init == NULL || spec.resume) /* a resumed run has its weights */
->>>>>>> 38ea377 (Run life: --overwrite keeps the old run until the new one stands, older resumes win, early signals, closed files; dry-run shows layers)
         return DS_OK;
     char path[4096];
     DS_TRY(ds_agree(self->world, ds_checkpoint_resolve(self->init, sizeof path, path)));
@@ -182,17 +176,19 @@ static ds_status train_fit(train *self)
             printf("%s is finished: nothing to do\n", self->dir);
         return DS_OK;
     }
-    DS_TRY(ds_agree(self->world, first ? train_report(self) : DS_OK));
     /* Later checkpoints are of another course of the run: the next --resume must not take them. */
     int64_t from = self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1;
     DS_TRY(ds_checkpoint_drop_after(self->world, self->dir, from));
+    DS_TRY(ds_agree(self->world, first ? train_report(self) : DS_OK));
     ds_fit_spec spec = {.dir = self->dir, .report = self->report, .stop = &train_stop};
     const char *reason = "";
     ds_status status = ds_trainer_fit(self->trainer, &spec, &reason);
     const char *state = status == DS_OK ? "done" : status == DS_STOPPED ? "resumable" : "failed";
+    char why[2048];
+    snprintf(why, sizeof why, "%s", status == DS_OK ? reason : ds_last_error());
     ds_report_close(self->report, state, ds_exit_code(status), ds_trainer_steps(self->trainer),
-                    status == DS_OK ? reason : ds_last_error());
-    return status;
+                    why);
+    return status == DS_OK ? DS_OK : ds_fail(status, __FILE__, __LINE__, "%s", why);
 }
 
 static ds_status train_dry_run(train *self)

@@ -1,10 +1,7 @@
 /* The program: finds the command, gives it a world, prints its error once, ends with its code. */
 #include <errno.h>
-<<<<<<< HEAD
-#include <signal.h>
-=======
 #include <fcntl.h>
->>>>>>> 38ea377 (Run life: --overwrite keeps the old run until the new one stands, older resumes win, early signals, closed files; dry-run shows layers)
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,12 +167,9 @@ int main(int argc, char **argv)
         return main_refuse(main_unknown(name));
     if (main_wants_help(argc - 1, argv + 1))
         return main_without_world(2, help_argv);
-<<<<<<< HEAD
     signal(SIGXFSZ, SIG_IGN); /* a file too large is a write error like another */
-=======
     if (command->prepare != NULL)
         command->prepare();
->>>>>>> 38ea377 (Run life: --overwrite keeps the old run until the new one stands, older resumes win, early signals, closed files; dry-run shows layers)
     if (ds_session_begin(&argc, &argv) != DS_OK)
         return main_refuse(DS_ERR_MPI);
     int code = main_in_world(command, argc - 1, argv + 1);

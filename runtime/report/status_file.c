@@ -32,16 +32,25 @@ static bool status_write(const char *path, int flags, const char *text)
     return good;
 }
 
-ds_status report_replace(const char *dir, const char *name, const char *text)
+static bool status_replace(const char *path, const char *text)
 {
-    char path[4200], next[4210];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    char next[4210];
     snprintf(next, sizeof next, "%s.tmp", path);
     if (status_write(next, O_CREAT | O_TRUNC, text) && rename(next, path) == 0)
-        return DS_OK;
+        return true;
     int why = errno;
     unlink(next);
-    return DS_FAIL(DS_ERR_WRITE, "cannot write %s: %s", path, strerror(why));
+    errno = why;
+    return false;
+}
+
+ds_status report_replace(const char *dir, const char *name, const char *text)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    DS_CHECK(status_replace(path, text), DS_ERR_WRITE, "cannot write %s: %s", path,
+             strerror(errno));
+    return DS_OK;
 }
 
 /* `text` as the inside of a JSON string; control characters become spaces. */
@@ -66,11 +75,8 @@ ds_status ds_status_file_write(const char *dir, const char *state, int code, int
              "{\"state\":\"%s\",\"code\":%d,\"step\":%lld,\"reason\":\"%s\",\"heartbeat\":%.3f,"
              "\"pid\":%ld,\"host\":\"%s\"}\n",
              state, code, (long long)step, why, ds_clock_wall_s(), (long)getpid(), host);
-    if (report_replace(dir, "status.json", text) == DS_OK)
-        return DS_OK;
-    int why_not = errno;
     snprintf(path, sizeof path, "%s/status.json", dir);
-    DS_CHECK(status_write(path, 0, text), DS_ERR_WRITE, "cannot write %s: %s", path,
-             strerror(why_not));
+    DS_CHECK(status_replace(path, text) || status_write(path, 0, text), DS_ERR_WRITE,
+             "cannot write %s: %s", path, strerror(errno));
     return DS_OK;
 }

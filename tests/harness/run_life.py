@@ -358,12 +358,17 @@ def disk_full(c):
             subprocess.run(["mount", "-o", "remount,size=8m", str(disk.path)], check=True)
             c.train(out, "--resume", ranks=2, edits=["checkpoint.keep=0"])
             c.same_run(out, "whole", "after a full disk")
-    for part in ("metrics.jsonl", "config.yaml"):
-        done = c.train(f"full-{part}", code=74, ranks=3, env={"LD_PRELOAD": c.shim, "SHIM_RANK": "all", "SHIM_FULL": part, "SHIM_ROOM": "2000" if part[0] == "m" else "0"})
-        c.check(any(part in line for line in done.errors()), done)
-        c.state(f"full-{part}", "failed", 74)
-        c.train(f"full-{part}", "--resume", ranks=2)
-        c.same_run(f"full-{part}", "whole", part)
+    done = c.train("full", code=74, ranks=3, env={"LD_PRELOAD": c.shim, "SHIM_RANK": "all", "SHIM_FULL": "config.yaml"})
+    c.check(any("config.yaml" in line for line in done.errors()), done)
+    c.state("full", "failed", 74)
+    c.train("full", "--resume", ranks=2)
+    c.same_run("full", "whole", "config.yaml")
+    for ranks in (1, 3):
+        with Disk(c.folder / f"small{ranks}", "20k") as disk:
+            out = f"small{ranks}/run"
+            done = c.train(out, code=74, ranks=ranks, edits=["checkpoint.every_steps=0", "data.validation.fraction=0"])
+            c.check(any("metrics.jsonl" in line for line in done.errors()), done)
+            c.state(out, "failed", 74)
 
 
 @case
@@ -386,7 +391,7 @@ def weights(c):
 def dry_run(c):
     """The plan: layers, shards, idle share, buckets, memory, wire; nothing is written."""
     done = c.run("train", "config.yaml", "--dry-run", ranks=3)
-    for part in (r"dense1 .*\b25120\b", r"\(32, 784\)|32x784|\[32, 784\]", r"\[0, 3\)", r"33 %", r"bucket", r"memory", r"sent"):
+    for part in (r"dense1 .*\b25120\b", r"\[784\] +\[32\]", r"\[0, 3\)", r"33 %", r"bucket", r"memory", r"sent"):
         c.check(re.search(part, done.out), f"no /{part}/ in\n{done.out}")
     c.check([p.name for p in c.folder.iterdir()] == ["config.yaml"], "files were written")
 
@@ -427,7 +432,7 @@ def terminal(c):
         done = subprocess.run(["bash", "-c", f"{c.program.binary} eval plain {redirect}"], cwd=c.folder, env=environment(), capture_output=True, timeout=30, text=True)
         c.check(done.returncode == 74 and done.stderr.count("descent: error:") == 1, f"eval {redirect}: {done}")
     for head in ([], ["mpirun", "-n", "2"]):
-        text, code = on_terminal(c, 40, [*head, c.program.binary, "train", "config.yaml", "--out", f"t{len(head)}", "--set", "train.epochs=400"])
+        text, code = on_terminal(c, 40, [*head, c.program.binary, "train", "config.yaml", "--out", f"t{len(head)}", "--set", "train.epochs=100"])
         drawn = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", part) for part in re.findall(r"\r([^\r\n]+)", text)]
         drawn = [part for part in drawn if part.startswith("step ") and " validation" not in part and " test" not in part]
         c.check(code == 0 and drawn and max(map(len, drawn)) < 40, f"{code}, {len(drawn)} progress lines, the longest {max(map(len, drawn), default=0)} columns of 40\n{text[-600:]!r}")
@@ -439,7 +444,7 @@ def commands(c):
     c.train("run")
     rows = "\n".join(",".join(str((i * j) % 255) for j in range(784)) for i in range(1, 8))
     (c.folder / "in.csv").write_text(rows + "\n")
-    for args in (["eval", "run"], ["eval", "run", "--json"], ["predict", "run", "in.csv"], ["predict", "run", "in.csv", "--format", "jsonl"], ["gradcheck", "config.yaml"]):
+    for args in (["eval", "run"], ["eval", "run", "--json"], ["predict", "run", "in.csv"], ["predict", "run", "in.csv", "--format", "jsonl"], ["gradcheck", "config.yaml", "--set", "model.layers.0.dense.units=4"]):
         texts = {c.run(*args, "--set", "eval.batch=3", ranks=n).out for n in (1, 2, 3)}
         c.check(len(texts) == 1 and len(texts.pop()) > 40, f"{args}: {len(texts)} outputs")
     c.run("predict", "run", "in.csv", "--out", "nodir/x.npy", code=74, ranks=3)
