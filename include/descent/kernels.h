@@ -39,6 +39,10 @@ typedef struct ds_kernels {
     const char *name;
     const char *help;
     ds_status (*gemm)(const ds_gemm *call);
+    /* True where a product packs a transposed b anew each time: turning b once then pays. */
+    bool packs_b;
+    /* Local. b (cols, rows) = a (rows, cols) transposed. */
+    void (*transpose)(size_t rows, size_t cols, const float *a, size_t lda, float *b, size_t ldb);
     /* Local. dst (n) += src. */
     void (*add)(size_t n, float *restrict dst, const float *restrict src);
     /* Local. dst (n) = a + b. */

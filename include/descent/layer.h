@@ -38,7 +38,8 @@ typedef struct ds_layer {
     bool trainable;
     ds_activation followed_by; /* for the default init */
     ds_shape in, out;          /* of one sample; prepare sets out */
-    size_t kept; /* prepare sets: floats a sample kept from forward to backward besides x and y */
+    size_t kept;   /* prepare sets: floats a sample kept from forward to backward besides x and y */
+    size_t shared; /* prepare sets: floats that the shards of a pass share in backward */
     size_t n_params;
     const ds_param *param[DS_LAYER_MAX_PARAMS]; /* valid once the model stands */
     void *plan; /* prepare may set: the layer's own constants, in the model's arena */
@@ -51,8 +52,9 @@ typedef struct ds_rows {
     const float *x; /* (n, in) */
     float *y;       /* (n, out); same block as x for in-place layers */
     float *dy;      /* (n, out) gradient of the summed loss by y */
-    float *dx;   /* (n, in) or NULL where nobody needs it; same block as dy for in-place layers */
-    float *kept; /* (n, kept) */
+    float *dx;     /* (n, in) or NULL where nobody needs it; same block as dy for in-place layers */
+    float *kept;   /* (n, kept) */
+    float *shared; /* (shared), as share() has filled it where shares() said so */
     size_t x_stride, y_stride, kept_stride; /* dx strides as x, dy as y */
     bool training;
     int64_t step;    /* for counter-based randomness */
@@ -76,6 +78,10 @@ struct ds_layer_ops {
     /* dx from dy. */
     ds_status (*backward)(const ds_layer *self, const ds_kernels *k, const float *params,
                           const ds_rows *rows);
+    /* Does backward of a shard of n rows read rows->shared? Then share() fills it once before the
+     * first such shard of a pass. A function of the layer, n and the kernels; NULL: never. */
+    bool (*shares)(const ds_layer *self, const ds_kernels *k, size_t n);
+    void (*share)(const ds_layer *self, const ds_kernels *k, const float *params, float *shared);
     /* Inside rows [from, to) of parameter p's gradient from these rows: stored in dst (the first of
      * those rows, stride of the parameter), or added with ONE rounding an element when add is true.
      * NULL when there are no parameters. */

@@ -12,12 +12,20 @@
 #define FAST                                                                                      \
     .add = ds_fast_add, .sum = ds_fast_sum, .squares = ds_fast_squares, .finite = ds_fast_finite, \
     .bias = ds_fast_bias, .bias_gradient = ds_fast_bias_gradient, .activate = ds_fast_activate,   \
-    .activate_gradient = ds_fast_activate_gradient, .softmax = ds_fast_softmax
+    .activate_gradient = ds_fast_activate_gradient, .softmax = ds_fast_softmax,                   \
+    .transpose = ds_transpose_openblas
+
+#ifdef DS_HAVE_ONEDNN
+#define KERNELS_ONEDNN true
+#else
+#define KERNELS_ONEDNN false
+#endif
 
 static const ds_kernels kernels_table[] = {
     {.name = "auto",
      .help = "the faster library for each shape, by a fixed table",
      .gemm = ds_gemm_auto,
+     .packs_b = KERNELS_ONEDNN,
      FAST},
     {.name = "ref",
      .help = "plain loops, the specification (slow)",
@@ -30,10 +38,15 @@ static const ds_kernels kernels_table[] = {
      .bias_gradient = ds_ref_bias_gradient,
      .activate = ds_ref_activate,
      .activate_gradient = ds_ref_activate_gradient,
-     .softmax = ds_ref_softmax},
+     .softmax = ds_ref_softmax,
+     .transpose = ds_ref_transpose},
     {.name = "openblas", .help = "OpenBLAS for all products", .gemm = ds_gemm_openblas, FAST},
 #ifdef DS_HAVE_ONEDNN
-    {.name = "onednn", .help = "oneDNN for all products", .gemm = ds_gemm_onednn, FAST},
+    {.name = "onednn",
+     .help = "oneDNN for all products",
+     .gemm = ds_gemm_onednn,
+     .packs_b = true,
+     FAST},
 #endif
 };
 

@@ -23,6 +23,8 @@ ds_status ds_onednn_limit_isa(int bound);
 
 /* Sets one thread if nobody has set another number. */
 void ds_threads_default(void);
+void ds_transpose_openblas(size_t rows, size_t cols, const float *a, size_t lda, float *b,
+                           size_t ldb);
 void ds_openblas_threads(int threads);
 /* The core that OpenBLAS runs, "Cooperlake"; its version, "0.3.21". */
 void ds_openblas_core(size_t room, char *text);
@@ -42,6 +44,7 @@ void ds_ref_activate_gradient(ds_activation f, size_t rows, size_t cols, const f
                               const float *y, size_t ldy, const float *dy, size_t lddy, float *dx,
                               size_t lddx);
 void ds_ref_softmax(size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+void ds_ref_transpose(size_t rows, size_t cols, const float *a, size_t lda, float *b, size_t ldb);
 void ds_ref_add(size_t n, float *restrict dst, const float *restrict src);
 void ds_ref_sum(size_t n, float *restrict dst, const float *restrict a, const float *restrict b);
 double ds_ref_squares(size_t n, const float *x);

@@ -4,6 +4,13 @@
 
 #include "parts.h"
 
+void ds_ref_transpose(size_t rows, size_t cols, const float *a, size_t lda, float *b, size_t ldb)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++)
+            b[j * ldb + i] = a[i * lda + j];
+}
+
 void ds_ref_add(size_t n, float *restrict dst, const float *restrict src)
 {
     for (size_t i = 0; i < n; i++)

@@ -36,6 +36,8 @@ static const ds_option options[] = {
     {.name = NULL},
 };
 
+enum { DENSE_TURN_ROWS = 64, DENSE_TURN_SIZE = 1 << 16 };
+
 static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
 {
     const dense_options *o = self->options;
@@ -48,6 +50,8 @@ static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
                                                .init = (ds_init_kind)o->init,
                                                .fan_in = in,
                                                .fan_out = out}));
+    if (in * out >= DENSE_TURN_SIZE)
+        self->shared = out * ds_stride_for(in);
     if (o->bias)
         DS_TRY(ds_layer_add_param(builder, self,
                                   &(ds_param_spec){.suffix = "bias",
@@ -79,19 +83,35 @@ static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const 
     return DS_OK;
 }
 
+/* Where the library packs W^T anew for each shard, few rows a shard do not earn that back: W is
+ * turned once a pass and dx a plain product. On one core with 4 x 32 rows of 1024 x 1024: 2.96 ms
+ * as it lies, 2.36 + 0.23 turned; with 128 rows 2.45 against 2.32 + 0.18. */
+static bool dense_shares(const ds_layer *self, const ds_kernels *k, size_t n)
+{
+    return self->shared > 0 && k->packs_b && n <= DENSE_TURN_ROWS;
+}
+
+static void dense_share(const ds_layer *self, const ds_kernels *k, const float *params,
+                        float *shared)
+{
+    const ds_param *w = self->param[0];
+    k->transpose(w->rows, w->cols, params + w->offset, w->stride, shared, ds_stride_for(w->rows));
+}
+
 static ds_status dense_backward(const ds_layer *self, const ds_kernels *k, const float *params,
                                 const ds_rows *rows)
 {
     const ds_param *w = self->param[0];
+    bool turned = dense_shares(self, k, rows->n);
     DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                              .tb = 'T',
+                              .tb = turned ? 'N' : 'T',
                               .m = rows->n,
                               .n = w->rows,
                               .k = w->cols,
                               .a = rows->dy,
                               .lda = rows->y_stride,
-                              .b = params + w->offset,
-                              .ldb = w->stride,
+                              .b = turned ? rows->shared : params + w->offset,
+                              .ldb = turned ? ds_stride_for(w->rows) : w->stride,
                               .beta = 0,
                               .c = rows->dx,
                               .ldc = rows->x_stride}));
@@ -136,6 +156,8 @@ const ds_layer_ops ds_layer_dense = {
     .prepare = dense_prepare,
     .forward = dense_forward,
     .backward = dense_backward,
+    .shares = dense_shares,
+    .share = dense_share,
     .gradient = dense_gradient,
     .adds = dense_adds,
 };

@@ -171,14 +171,28 @@ static ds_status pass_gradients(const ds_workspace *self, ds_pass *pass, size_t 
     return DS_OK;
 }
 
+ds_status ds_workspace_backward(const ds_workspace *self, size_t l, const float *params,
+                                ds_rows *rows, bool *filled)
+{
+    const ds_layer *layer = &self->spec.model->layer[l];
+    const ds_kernels *k = self->spec.kernels;
+    rows->shared = self->shared;
+    if (!*filled && layer->ops->shares != NULL && layer->ops->shares(layer, k, rows->n)) {
+        layer->ops->share(layer, k, params, self->shared);
+        *filled = true;
+    }
+    return layer->ops->backward(layer, k, params, rows);
+}
+
 static ds_status pass_input_gradients(const ds_workspace *self, const float *params,
                                       const ds_pass *pass, size_t l, int side)
 {
+    bool filled = false;
     const ds_layer *layer = &self->spec.model->layer[l];
     for (int s = 0; s < pass->hi - pass->lo && !layer->ops->view; s++) {
         ds_rows rows = ds_workspace_rows(self, l, side, pass->step, &pass->shard[s]);
         if (rows.n > 0)
-            DS_TRY(layer->ops->backward(layer, self->spec.kernels, params, &rows));
+            DS_TRY(ds_workspace_backward(self, l, params, &rows, &filled));
     }
     return DS_OK;
 }

@@ -19,6 +19,7 @@ struct ds_workspace {
     size_t *stride; /* (n_layers + 1) */
     float **kept;   /* (n_layers) */
     float *grad[2]; /* gradients of activations, of two neighbouring layers at a time */
+    float *shared;  /* what the shards of a pass share in one layer's backward */
     int depth;      /* scratch blocks: right-hand subtrees on their way */
     float *scratch[DS_MAX_DEPTH];
     size_t probed[2];    /* shard rows for which fused additions were probed */
@@ -34,6 +35,9 @@ ds_rows ds_workspace_rows(const ds_workspace *self, size_t l, int side, int64_t 
 /* Forward of layer l for these rows; nothing for a view. */
 ds_status ds_workspace_layer(const ds_workspace *self, size_t l, const float *params,
                              const ds_rows *rows);
+/* Backward of layer l for these rows; *filled tells whether `shared` holds this layer's. */
+ds_status ds_workspace_backward(const ds_workspace *self, size_t l, const float *params,
+                                ds_rows *rows, bool *filled);
 /* dx of layer l has the block of dy. */
 static inline bool ds_layer_dx_in_place(const ds_layer *layer)
 {

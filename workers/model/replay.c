@@ -192,7 +192,8 @@ static ds_status replay_backward(replay *self)
                 DS_TRY(replay_gradient(self, l, p, side));
         if (l == m->lowest || self->found || layer->ops->view)
             continue;
-        DS_TRY(layer->ops->backward(layer, self->w->spec.kernels, self->params, &rows));
+        bool filled = false;
+        DS_TRY(ds_workspace_backward(self->w, l, self->params, &rows, &filled));
         side = ds_layer_dx_in_place(layer) ? side : 1 - side;
     }
     return DS_OK;

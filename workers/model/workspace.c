@@ -92,13 +92,15 @@ static ds_status workspace_take_turns(ds_workspace *self)
 static ds_status workspace_backward(ds_workspace *self)
 {
     const ds_model *m = self->spec.model;
-    size_t widest = ds_stride_for(ds_shape_elements(&m->input)), panel = 0;
+    size_t widest = ds_stride_for(ds_shape_elements(&m->input)), panel = 0, shared = 0;
     for (size_t l = 0; l < m->n_layers; l++) {
         size_t width = ds_stride_for(ds_shape_elements(&m->layer[l].out));
         widest = width > widest ? width : widest;
+        shared = m->layer[l].shared > shared && l > m->lowest ? m->layer[l].shared : shared;
     }
     for (int i = 0; i < 2; i++)
         DS_TRY(workspace_block(self, self->spec.rows, widest, &self->grad[i]));
+    DS_TRY(workspace_block(self, 1, shared, &self->shared));
     for (size_t p = 0; p < m->layout.n_params; p++) {
         size_t n = ds_panel_rows(&m->layout.param[p]) * m->layout.param[p].stride;
         panel = n > panel ? n : panel;
