@@ -134,12 +134,15 @@ static void fit_log(fit *self, const ds_outcome *outcome, double lr)
     fit_note(self, ds_report_step(self->spec->report, &facts));
 }
 
+/* samples/s since the last log line, without evaluations and checkpoints; where there is no log,
+ * over a second. */
 static void fit_measure(fit *self, size_t samples)
 {
     int64_t now = ds_clock_ns();
     self->window += samples;
     self->rate = (double)self->window / ((double)(now - self->mark_ns) * 1e-9 + 1e-12);
-    if (now - self->mark_ns < 1000000000)
+    int64_t every = self->trainer->config->train.log_every;
+    if (every > 0 ? self->trainer->step % every != 0 : now - self->mark_ns < 1000000000)
         return;
     self->mark_ns = now;
     self->window = 0;
