@@ -76,7 +76,10 @@ ds_status ds_status_file_write(const char *dir, const char *state, int code, int
              "\"pid\":%ld,\"host\":\"%s\"}\n",
              state, code, (long long)step, why, ds_clock_wall_s(), (long)getpid(), host);
     snprintf(path, sizeof path, "%s/status.json", dir);
-    DS_CHECK(status_replace(path, text) || status_write(path, 0, text), DS_ERR_WRITE,
-             "cannot write %s: %s", path, strerror(errno));
+    if (status_replace(path, text))
+        return DS_OK;
+    int first = errno;
+    DS_CHECK(status_write(path, 0, text), DS_ERR_WRITE, "cannot write %s: %s", path,
+             strerror(first));
     return DS_OK;
 }

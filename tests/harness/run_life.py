@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import re
 import select
 import shutil
@@ -167,6 +168,25 @@ def resume_older(c):
     for path in checkpoints(c.folder / "whole")[-1:]:
         path.write_bytes(path.read_bytes()[:-1])
     c.train("more", "--resume=whole/checkpoints/" + c.names("whole")[-1], code=4)
+
+
+@case
+def killed(c):
+    """After kill -9 at any instant metrics.jsonl has the undisturbed run's lines, none twice, none torn."""
+    edits, draw = ["train.epochs=60"], random.Random(5)
+    c.train("whole", edits=edits)
+    met = set()
+    for ranks in (1, 3, 2, 1, 4):
+        child = c.start("run", "--resume", edits=edits, ranks=ranks)
+        c.wait_step(child, "run", len(met) * 80 + 30)
+        time.sleep(draw.uniform(0, 0.05))
+        met.add(len(met))
+        subprocess.run(["pkill", "-KILL", "-P", str(child.pid)])
+        child.kill()
+        child.communicate(timeout=20)
+        c.check(all(json.loads(line) for line in (c.folder / "run/metrics.jsonl").read_text().splitlines()[:-1]), "a torn line")
+    c.train("run", "--resume", edits=edits, ranks=3)
+    c.same_run("run", "whole", "after five kills", ("start", "resume"))
 
 
 @case

@@ -140,24 +140,30 @@ static ds_status gradcheck_difference(gradcheck *self, const gradcheck_line *lin
     return DS_OK;
 }
 
-/* Ridders: differences at e, e/2, e/4, ... extrapolated by Neville's rule in e^2; the entry of the
- * tableau that agrees best with its neighbours, and how well. */
+/* Ridders: differences at e, e/2, e/4, ... extrapolated by Neville's rule in e^2. Of each rung
+ * counts the entry of the tableau that agrees best with its neighbours; of all rungs the one that
+ * also agrees with the rung before: two entries far from the limit may meet by chance, not three.
+ */
 static ds_status gradcheck_slope(gradcheck *self, const gradcheck_line *line, double *best,
                                  double *doubt)
 {
-    double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], e = 1;
+    double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], e = 1, before = (double)INFINITY;
     *doubt = (double)INFINITY;
     for (int i = 0; i < GRADCHECK_RUNGS; i++, e /= 2) {
         DS_TRY(gradcheck_difference(self, line, e, &a[0][i]));
-        double power = 4;
+        double power = 4, here = a[0][i], off = (double)INFINITY;
         for (int j = 1; j <= i; j++, power *= 4) {
             a[j][i] = (a[j - 1][i] * power - a[j - 1][i - 1]) / (power - 1);
             double d = fmax(fabs(a[j][i] - a[j - 1][i]), fabs(a[j][i] - a[j - 1][i - 1]));
-            if (d <= *doubt)
-                *doubt = d, *best = a[j][i];
+            if (d <= off)
+                off = d, here = a[j][i];
         }
+        off = fmax(off, fabs(here - before));
+        before = here;
+        if (i > 1 && off <= *doubt)
+            *doubt = off, *best = here;
         bool sure = *doubt <= GRADCHECK_SURE * fabs(*best);
-        if (i > 1 && (sure || fabs(a[i][i] - a[i - 1][i - 1]) >= 4 * *doubt))
+        if (i > 2 && (sure || fabs(a[i][i] - a[i - 1][i - 1]) >= 4 * *doubt))
             break; /* good, or rounding has taken over */
     }
     return DS_OK;
