@@ -76,8 +76,8 @@ static void data_print_targets(const ds_dataset *data)
             least = x < least ? x : least;
             most = x > most ? x : most;
         }
-        printf("  target    %s%g to %g\n",
-               data->target_column == NULL ? "" : data->target_column[j], least, most);
+        const char *column = data->target_column == NULL ? "" : data->target_column[j];
+        printf("  target    %s%s%g to %g\n", column, column[0] == '\0' ? "" : ": ", least, most);
     }
 }
 

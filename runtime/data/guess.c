@@ -24,7 +24,7 @@ static ds_status guess_format(const char *path, const char **format)
 }
 
 /* The file's name goes where the format's options expect it; other options come from
- * request->source, unless that is of another format. */
+ * request->source, unless that is of another format or names another file's labels. */
 static ds_status guess_source(const char *format, const char *path, const ds_value *like,
                               ds_arena *arena, ds_value **out)
 {
@@ -35,7 +35,7 @@ static ds_status guess_source(const char *format, const char *path, const ds_val
         like = NULL;
     DS_TRY(ds_value_group(arena, DS_VALUE_MAP, NULL, &map));
     for (size_t i = 0; like != NULL && i < like->n; i++)
-        if (strcmp(like->child[i]->key, key) != 0)
+        if (strcmp(like->child[i]->key, key) != 0 && strcmp(like->child[i]->key, "labels") != 0)
             DS_TRY(ds_value_add(arena, map, like->child[i]));
     DS_TRY(ds_value_scalar(arena, key, path, &name));
     name->quoted = true;

@@ -147,4 +147,22 @@ for name, text, grep in (("a column less", data.replace("\n", "\n").replace("a,b
                          ("nothing", "", ("empty",))):
     result = descent.run("predict", "csv", "-", cwd=folder, text=text)
     tap.point(result.code == 3 and all(g in result.err for g in grep), f"predict refuses: {name}", result.err)
+# 5. predict of images and of HDF5 inputs that have no labels with them, by a run that was trained with labels.
+images = numbers.integers(0, 256, (60, 2, 3), dtype="u1")
+for name, n in ("train", 60), ("new", 7):
+    (folder / f"{name}.images").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, 2, 0, 0, 0, 3]) + images[:n].tobytes())
+(folder / "train.labels").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 60]) + bytes(i % 2 for i in range(60)))
+config[2] = "  train: {format: idx, images: train.images, labels: train.labels}"
+(folder / "idx.yaml").write_text("\n".join(config))
+descent.run("train", "idx.yaml", "--out", "idx", cwd=folder)
+every = descent.run("predict", "idx", "train.images", cwd=folder)
+for ranks in 0, 3:
+    result = descent.run("predict", "idx", "new.images", cwd=folder, ranks=ranks)
+    tap.point(result.code == 0 and len(every.out.splitlines()) == 61 and result.out.splitlines() == every.out.splitlines()[:8],
+              f"predict: images alone, {max(ranks, 1)} ranks", result.err or f"{len(result.out.splitlines())} lines")
+write("alone.h5", x=x)
+write("labelled.h5", x=x, y=y)
+train("labelled.h5")
+result = descent.run("predict", "run", "alone.h5", cwd=folder)
+tap.point(result.code == 0 and len(result.out.splitlines()) == 201, "predict: HDF5 inputs alone", result.err)
 tap.done()
