@@ -29,6 +29,7 @@ static void list_member(const char *name, const char *help, const ds_option *opt
 
 static void list_layers(void)
 {
+    list_member("every layer", "takes these too", ds_layer_common_options());
     for (size_t i = 0; ds_layer_at(i) != NULL; i++)
         list_member(ds_layer_at(i)->name, ds_layer_at(i)->help, ds_layer_at(i)->options);
 }

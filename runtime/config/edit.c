@@ -63,6 +63,23 @@ static ds_status edit_lengthen(ds_arena *arena, const ds_value *root, ds_value *
     return DS_OK;
 }
 
+/* An item of model.layers is of one kind for good: a second kind beside it would be no layer. */
+static ds_status edit_layer_kind(const ds_value *self, const char *path, const char *key,
+                                 const ds_value *at)
+{
+    static const char list[] = "model.layers.";
+    if (strncmp(path, list, sizeof list - 1) != 0 || strchr(path + sizeof list - 1, '.') != NULL ||
+        self->n != 1)
+        return DS_OK;
+    const char *kind = self->child[0]->key;
+    const char *closest = ds_closest(key, 1, &kind);
+    return ds_value_fail(at,
+                         "'%.80s' is a layer '%.60s': it has no '%.60s'%s%s%s; --set %.80s={...} "
+                         "puts another layer there",
+                         path, kind, key, closest == NULL ? "" : " (closest: '",
+                         closest == NULL ? "" : closest, closest == NULL ? "" : "')", path);
+}
+
 /* Where `key` of self stands; *slot is NULL when a map has no such key. */
 static ds_status edit_slot(const ds_value *self, const char *path, const char *key,
                            const char *source, ds_value ***slot)
@@ -89,7 +106,7 @@ static ds_status edit_slot(const ds_value *self, const char *path, const char *k
     for (size_t i = 0; i < self->n; i++)
         if (strcmp(self->child[i]->key, key) == 0)
             *slot = &self->child[i];
-    return DS_OK;
+    return *slot != NULL ? DS_OK : edit_layer_kind(self, path, key, &at);
 }
 
 static ds_status edit_put(ds_arena *arena, ds_value *self, ds_value **slot, const char *key,

@@ -15,7 +15,9 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec)
     if (strcmp(compute->isa, "auto") != 0)
         DS_TRY(ds_kernels_limit_isa(compute->isa));
     self->kernels = ds_kernels_find(compute->kernels);
-    DS_CHECK(self->kernels != NULL, DS_ERR_USAGE, "compute.kernels: '%s' is not built in",
+    DS_CHECK(self->kernels != NULL, DS_ERR_USAGE,
+             "compute.kernels: '%s' is not in this build (see descent list kernels); auto takes "
+             "the best that is",
              compute->kernels);
     ds_kernels_set_threads((int)compute->threads);
     ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);

@@ -179,6 +179,9 @@ static const struct {
                                      "of 2: found item '2', expected 0..1"},
     {"model.layers.x=1",
      "--set model.layers.x: 'model.layers' is a list of 2: found item 'x', expected 0..1"},
+    {"model.layers.0.dens.units=1",
+     "--set model.layers.0.dens.units: 'model.layers.0' is a layer 'dense': it has no 'dens' "
+     "(closest: 'dense'); --set model.layers.0={...} puts another layer there"},
     {"seed.x=1", "--set seed.x: 'seed' is '3', not a map: it has no 'x'"},
     {"model.input.0.y=1",
      "--set model.input.0.y: 'model.input.0' is '2', not a map: it has no 'y'"},
