@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "descent/checkpoint.h"
 #include "descent/log.h"
@@ -30,11 +31,15 @@ typedef struct train {
 
 /* The one signal flag: set by INT, TERM and USR1; a second INT ends the program at once. */
 static volatile int train_stop;
+/* Rank 0's process, which decides, where this rank is another on the same host; else 0. */
+static volatile pid_t train_first;
 
 static void train_signal(int number)
 {
     static volatile sig_atomic_t interrupts;
     train_stop = 1;
+    if (train_first != 0)
+        kill(train_first, SIGUSR1);
     if (number != SIGINT || ++interrupts < 2)
         return;
     signal(SIGINT, SIG_DFL);
@@ -49,6 +54,23 @@ static void train_catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+static ds_status train_meet_first(ds_world *world)
+{
+    struct {
+        pid_t pid;
+        char host[256];
+    } first;
+    memset(&first, 0, sizeof first);
+    first.pid = getpid();
+    snprintf(first.host, sizeof first.host, "%s", ds_world_host(world));
+    DS_TRY(ds_world_broadcast(world, &first, sizeof first, 0));
+    if (ds_world_rank(world) != 0 && strcmp(first.host, ds_world_host(world)) == 0)
+        train_first = first.pid;
+    if (train_stop != 0 && train_first != 0) /* it came before we knew */
+        kill(train_first, SIGUSR1);
+    return DS_OK;
 }
 
 static ds_status train_parse(train *self, int argc, char **argv)
@@ -204,6 +226,7 @@ static ds_status train_dry_run(train *self)
 static ds_status train_all(train *self)
 {
     bool first = ds_world_rank(self->world) == 0;
+    DS_TRY(train_meet_first(self->world));
     DS_TRY(shared_config_text(self->world, self->config_path, &self->text, sizeof self->path,
                               self->path));
     DS_TRY(ds_agree(self->world, first ? train_place(self) : DS_OK));

@@ -3,6 +3,7 @@
  * share; rank 0's clock and signals travel as a word within the step. The order at a step is log,
  * evaluation, checkpoint: a checkpoint knows what the evaluation of its step found. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,7 +76,13 @@ static ds_status fit_save_best(fit *self)
 static ds_status fit_evaluate_split(fit *self, const char *split, ds_scores *scores)
 {
     DS_TRY(ds_trainer_evaluate(self->trainer, split, scores));
-    fit_note(self, ds_report_eval(self->spec->report, self->trainer->step, split, scores));
+    const ds_trainer *t = self->trainer;
+    fit_note(self, ds_report_eval(self->spec->report, t->step, split, scores));
+    DS_CHECK(isfinite(scores->loss) || t->config->train.skip_nan, DS_ERR_DIVERGED,
+             "the %s loss after step %" PRId64 " is %g: the update of that step was too large, or "
+             "the data hold huge values; lower optimizer.lr or clip gradients "
+             "(optimizer.clip_norm)",
+             split, t->step, scores->loss);
     return DS_OK;
 }
 

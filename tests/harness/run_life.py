@@ -289,6 +289,8 @@ def diverged(c):
         for part in ("step ", "shard ", "dense", "row"):
             c.check(any(part in line for line in done.errors()), f"no '{part}' in {done.errors()}")
         c.state(f"nan{ranks}", "failed", 5)
+    done = c.train("last", edits=["optimizer={name: sgd, lr: 1e38}", "train.max_steps=1"], code=5, ranks=2)
+    c.check(any("step 1" in line and "loss" in line for line in done.errors()), done)
     rows = [f"{i % 7 / 7},{(i * i) % 11 / 11},{i % 3}" for i in range(96)]
     rows[40] = f"3e38,3e38,{40 % 3}"
     (c.folder / "huge.csv").write_text("a,b,k\n" + "\n".join(rows) + "\n")
@@ -322,6 +324,17 @@ def signals(c):
     c.train("run10-2", "--resume", edits=[*edits, f"train.max_steps={stop}"], ranks=3)
     c.train("whole", edits=[*edits, f"train.max_steps={stop}"])
     c.same_run("run10-2", "whole", "after USR1")
+    child = c.start("one", edits=edits, ranks=3)
+    c.check(c.wait_step(child, "one", 3), "no step 3")
+    subprocess.run(["bash", "-c", f"kill -USR1 $(pgrep -P {child.pid} | tail -1)"])
+    child.communicate(timeout=20)
+    c.check(child.returncode == 75, f"exit code {child.returncode} after USR1 to the last rank alone")
+    c.state("one", "resumable", 75)
+    child = c.start("term", edits=edits, ranks=2)
+    c.check(c.wait_step(child, "term", 3), "no step 3")
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=20)
+    c.state("term", "resumable", 75)
     child = c.start("int2", edits=["eval.batch=1", "train.eval_every=1", "data.test.samples=20000", *edits], ranks=0)
     c.check(c.wait_step(child, "int2", 1), "no step 1")
     child.send_signal(signal.SIGINT)
