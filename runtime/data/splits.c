@@ -141,6 +141,11 @@ static ds_status splits_source(const ds_config *config, const ds_shape *input,
         request.n_columns = ds_shape_elements(&train->input);
         request.target_column = train->target_column;
         request.n_target_columns = train->n_targets;
+    } else if (train == NULL && kept != NULL && kept->column != NULL) {
+        request.column = kept->column;
+        request.n_columns = kept->n_columns;
+        request.target_column = kept->target_column;
+        request.n_target_columns = kept->n_target_columns;
     }
     return source == NULL ? DS_OK : ds_dataset_read(&request, out);
 }

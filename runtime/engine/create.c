@@ -93,13 +93,33 @@ static ds_status create_empty_splits(const ds_kept_data *kept, ds_splits **out)
     return DS_OK;
 }
 
+/* A checkpoint knows what the training data taught it: with them gone, its test data can be scored
+ * all the same. */
+static ds_status create_splits(ds_trainer *self, const ds_trainer_spec *spec,
+                               const ds_kept_data *kept)
+{
+    const ds_shape *input = ds_model_input(self->model);
+    ds_data_config *data = &self->config->data;
+    ds_status status = ds_splits_read(self->world, self->config, input, kept, &self->splits);
+    if (status != DS_ERR_DATA || !spec->inference || kept == NULL || data->test == NULL)
+        return status;
+    char why[1024];
+    snprintf(why, sizeof why, "%s", ds_last_error());
+    const ds_value *train = data->train;
+    data->train = NULL;
+    status = ds_splits_read(self->world, self->config, input, kept, &self->splits);
+    data->train = train;
+    if (status == DS_OK && ds_world_rank(self->world) == 0)
+        ds_log(DS_LOG_WARN, "only the test data are read: %s", why);
+    return status;
+}
+
 static ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec,
                              const ds_kept_data *kept)
 {
     bool memory = spec->train != NULL || spec->test != NULL;
     if (!memory && (!spec->inference || spec->evaluate) && self->config->data.train != NULL)
-        return ds_splits_read(self->world, self->config, ds_model_input(self->model), kept,
-                              &self->splits);
+        return create_splits(self, spec, kept);
     ds_status mine = create_empty_splits(kept, &self->splits);
     if (mine == DS_OK)
         mine = create_memory_data(self, spec->train, &self->splits->train);
@@ -308,7 +328,11 @@ static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
     DS_TRY(create_numerics(self));
     ds_kept_data kept = {.normalizer = &self->kept,
                          .n_classes = self->names[DS_NAMES_CLASSES].n,
-                         .class_name = self->names[DS_NAMES_CLASSES].name};
+                         .class_name = self->names[DS_NAMES_CLASSES].name,
+                         .n_columns = self->names[DS_NAMES_INPUTS].n,
+                         .column = self->names[DS_NAMES_INPUTS].name,
+                         .n_target_columns = self->names[DS_NAMES_TARGETS].n,
+                         .target_column = self->names[DS_NAMES_TARGETS].name};
     DS_TRY(create_data(self, spec, file != NULL ? &kept : NULL));
     mine = create_plan(self);
     if (mine == DS_OK && spec->resume)

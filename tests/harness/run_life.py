@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from runs import Folder, Program, Tap, checkpoints, environment, events, final_hash, parameters, status
+from runs import Folder, Program, Tap, checkpoints, environment, events, final_hash, parameters, status, table
 
 CONFIG = """
 name: life
@@ -469,6 +469,26 @@ def terminal(c):
         drawn = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", part) for part in re.findall(r"\r([^\r\n]+)", text)]
         drawn = [part for part in drawn if part.startswith("step ") and " validation" not in part and " test" not in part]
         c.check(code == 0 and drawn and max(map(len, drawn)) < 40, f"{code}, {len(drawn)} progress lines, the longest {max(map(len, drawn), default=0)} columns of 40\n{text[-600:]!r}")
+
+
+@case
+def moved(c):
+    """eval of a run whose data moved: --set names the test data; columns in another order are met by name."""
+    table(c.folder / "train.csv", 160, 6, 4, 1)
+    table(c.folder / "test.csv", 40, 6, 4, 2)
+    edits = ["data={train: {format: csv, path: train.csv, target: kind}, test: {format: csv, path: test.csv, target: kind}, normalize: standard}",
+             "model.input=[6]", "model.layers.1.dense.units=4", "batch.size=32"]
+    c.train("run", edits=edits)
+    before = c.run("eval", "run").out
+    rows = [line.split(",") for line in (c.folder / "test.csv").read_text().splitlines()]
+    (c.folder / "other.csv").write_text("\n".join(",".join(row[::-1]) for row in rows) + "\n")
+    for name in ("train.csv", "test.csv"):
+        (c.folder / name).unlink()
+    for ranks in (1, 3):
+        done = c.run("eval", "run", "--set", "data.test.path=other.csv", ranks=ranks)
+        c.check(done.out and done.out == before[before.index("test: 40"):] and "train.csv" in done.err, f"before:\n{before}\n{done}")
+        c.run("eval", "run", code=3, ranks=ranks)
+    c.run("train", "config.yaml", "--resume", "--out", "run", *c.sets([*edits, "train.epochs=8"]), code=3)
 
 
 @case
