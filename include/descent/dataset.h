@@ -86,8 +86,7 @@ typedef struct ds_kept_data {
     const ds_normalizer *normalizer;
     size_t n_classes;
     const char *const *class_name;
-    /* Used where the training data, which have them, are not read. */
-    size_t n_columns, n_target_columns;
+    size_t n_columns, n_target_columns; /* for where the training data are not read */
     const char *const *column, *const *target_column;
 } ds_kept_data;
 DS_API ds_status ds_splits_read(ds_world *world, const ds_config *config, const ds_shape *input,
