@@ -81,12 +81,13 @@ typedef struct ds_splits {
 /* Collective. Reads all sources on every rank, cuts off the validation fraction (by a keyed order),
  * computes the normalisation by the ranks together in fixed blocks. All ranks succeed or all fail
  * alike. A loss with CLASS targets and `kept` (class names, normaliser) from a checkpoint use those
- * instead of computing; NULL: compute. */
+ * instead of computing; NULL: compute. Its columns stand in where the training data are not read.
+ */
 typedef struct ds_kept_data {
     const ds_normalizer *normalizer;
     size_t n_classes;
     const char *const *class_name;
-    size_t n_columns, n_target_columns; /* for where the training data are not read */
+    size_t n_columns, n_target_columns;
     const char *const *column, *const *target_column;
 } ds_kept_data;
 DS_API ds_status ds_splits_read(ds_world *world, const ds_config *config, const ds_shape *input,
