@@ -8,9 +8,9 @@
 
 void stopping_reset(stopping *self)
 {
-    *self = (stopping){.plateau_best = INFINITY,
-                       .early_best = INFINITY,
-                       .early_reference = INFINITY,
+    *self = (stopping){.plateau_best = (double)INFINITY,
+                       .early_best = (double)INFINITY,
+                       .early_reference = (double)INFINITY,
                        .best_step = -1};
 }
 
