@@ -92,7 +92,7 @@ static double gradcheck_net(int which, const char *how, const ds_kernels *kernel
 
 START_TEST(sound_layers_pass)
 {
-    double most = gradcheck_net(_i, "sound", ds_kernels_find("ref"));
+    double most = gradcheck_net(_i, "sound", ds_kernels_find("auto"));
     ck_assert_double_lt(most, TOLERANCE);
 }
 END_TEST
@@ -100,7 +100,7 @@ END_TEST
 START_TEST(one_percent_shows)
 {
     static const size_t output_width[NETS] = {5, 10, 3, 3, 6, 10, 4, 10};
-    sound = ds_kernels_find("ref");
+    sound = ds_kernels_find("auto");
     ds_kernels bias = *sound, weight = *sound;
     bias.bias_gradient = wrong_bias_gradient;
     weight.gemm = wrong_gemm;
