@@ -86,6 +86,12 @@ DS_API void ds_kernels_set_threads(int threads);
  * build without oneDNN) fails with USAGE and the line to set in the environment. */
 DS_API ds_status ds_kernels_limit_isa(const char *isa) DS_NODISCARD;
 
+/* Local. What this CPU has: 0 base, 1 avx2, 2 avx512; -1 where the names mean nothing (not x86-64).
+ */
+DS_API int ds_kernels_isa(void);
+/* Local. The name of such a number, as ds_kernels_limit_isa takes it; "auto" for -1. */
+DS_API const char *ds_kernels_isa_name(int isa);
+
 /* What the bits depend on besides config, data and seed (DESIGN: numerics). Plain data: ranks
  * compare it. */
 typedef struct ds_numerics {

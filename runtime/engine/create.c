@@ -5,15 +5,24 @@
 
 #include "trainer_parts.h"
 
-static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec)
+/* What the CPUs of all ranks have: the instruction set of `auto`. */
+static ds_status create_lowest_isa(ds_world *world, int *lowest)
+{
+    double negated = -ds_kernels_isa();
+    DS_TRY(ds_world_max(world, &negated, 1));
+    *lowest = (int)-negated;
+    return DS_OK;
+}
+
+static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, int lowest_isa)
 {
     DS_CHECK(spec->config != NULL, DS_ERR_USAGE, "no config text");
     DS_TRY(ds_config_create(spec->config, spec->path == NULL ? "" : spec->path, spec->n_set,
                             spec->set, &self->config));
     DS_TRY(ds_sync_check(self->config));
     const ds_compute_config *compute = &self->config->compute;
-    if (strcmp(compute->isa, "auto") != 0)
-        DS_TRY(ds_kernels_limit_isa(compute->isa));
+    bool lowest = strcmp(compute->isa, "auto") == 0;
+    DS_TRY(ds_kernels_limit_isa(lowest ? ds_kernels_isa_name(lowest_isa) : compute->isa));
     self->kernels = ds_kernels_find(compute->kernels);
     DS_CHECK(self->kernels != NULL, DS_ERR_USAGE,
              "compute.kernels: '%s' is not in this build (see descent list kernels); auto takes "
@@ -319,7 +328,9 @@ static ds_status create_sync(ds_trainer *self)
 static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
 {
     ds_auto(ds_checkpoint) file = NULL;
-    ds_status mine = create_config(self, spec);
+    int lowest_isa = -1;
+    DS_TRY(create_lowest_isa(self->world, &lowest_isa));
+    ds_status mine = create_config(self, spec, lowest_isa);
     if (mine == DS_OK && spec->checkpoint != NULL)
         mine = ds_checkpoint_open(spec->checkpoint, &file);
     if (mine == DS_OK && file != NULL)

@@ -94,7 +94,7 @@ static void plan_report_head(const ds_plan *plan, const ds_config *config, const
 
 static void plan_report_layers(const ds_model *model, FILE *out)
 {
-    fprintf(out, "%-14s %-12s %-14s %-14s %12s\n", "layer", "kind", "input", "output",
+    fprintf(out, "%-20s %-12s %-14s %-14s %12s\n", "layer", "kind", "input", "output",
             "parameters");
     for (size_t i = 0; i < ds_model_n_layers(model); i++) {
         const ds_layer *layer = ds_model_layer(model, i);
@@ -102,7 +102,7 @@ static void plan_report_layers(const ds_model *model, FILE *out)
         size_t elements = 0;
         for (size_t p = 0; p < layer->n_params; p++)
             elements += ds_shape_elements(&layer->param[p]->shape);
-        fprintf(out, "%-14s %-12s %-14s %-14s %12zu%s\n", layer->name, layer->ops->name,
+        fprintf(out, "%-20s %-12s %-14s %-14s %12zu%s\n", layer->name, layer->ops->name,
                 ds_shape_text(&layer->in, in), ds_shape_text(&layer->out, shape), elements,
                 layer->n_params > 0 && !layer->trainable ? " frozen" : "");
     }

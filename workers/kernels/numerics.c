@@ -25,6 +25,16 @@ int ds_cpu_isa(void)
 #endif
 }
 
+int ds_kernels_isa(void)
+{
+    return ds_cpu_isa();
+}
+
+const char *ds_kernels_isa_name(int isa)
+{
+    return isa < 0 ? "auto" : numerics_isa[isa];
+}
+
 /* The bound set by ds_kernels_limit_isa; part of the choice of kernels, like the table itself. */
 static int numerics_bound = 2;
 
