@@ -1,0 +1,210 @@
+"""Random odd configs against the promise: the bits of a run depend on config, data and seed alone. Each config is trained on 1, 2, 3
+and 5 ranks under random settings that may not matter (buckets, transport, log, evaluation and checkpoint steps); params_hash, the losses that were logged,
+the scores and the reason of the end must agree, and where the settings are equal the checkpoints byte by byte. Then one of the runs is cut
+back to a random checkpoint, as a kill leaves it, and resumed on another number of ranks: same hash, and `descent diff` finds nothing.
+usage: fuzz_bits.py DESCENT [--configs 8] [--seed 1] [--only I]"""
+import argparse
+import json
+import random
+import re
+import shutil
+
+from runs import Folder, Program, Tap, checkpoints, events, final_hash, table
+
+RANKS = (1, 2, 3, 5)
+ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "gelu", "softmax")
+SGD, DECAY = {"weight_decay": 0.1}, {"weight_decay": 0.01}
+OPTIMIZERS = (("sgd", SGD), ("momentum", {"dampening": 0.1}), ("nesterov", DECAY), ("adam", DECAY), ("adamw", {"beta2": 0.9}))
+
+
+class Case:
+    """One config as a tree, drawn from its number."""
+
+    def __init__(self, seed, number, folder):
+        self.draw = random.Random(seed * 100003 + number)
+        self.classes = self.draw.random() < 0.6
+        self.tree = {"name": "fuzz", "seed": self.draw.randrange(1000), "loss": "cross_entropy" if self.classes else "mse"}
+        self.data(folder, number)
+        self.batch()
+        self.model()
+        self.rules()
+
+    def pick(self, *some):
+        return self.draw.choice(some)
+
+    def data(self, folder, number):
+        self.columns, self.outputs = self.pick(1, 2, 5, 17), self.pick(2, 3)
+        self.n = self.pick(1, 2, 7, 33, 64, 97, 129)
+        if self.classes:
+            self.outputs = min(self.outputs, max(2, self.n))
+        path = folder / f"data{number}.csv"
+        table(path, self.n, self.columns, self.outputs, number)
+        lines = path.read_text().splitlines()
+        lines = [lines[0]] + [re.sub(r"kind\d$", f"kind{i % self.outputs}", line) for i, line in enumerate(lines[1:])]
+        if not self.classes:
+            lines = [line.replace("kind", "", 1) if i else line for i, line in enumerate(lines)]
+        path.write_text("\n".join(lines) + "\n")
+        if self.classes:
+            self.outputs = min(self.outputs, self.n)
+        else:
+            self.outputs = 1
+        self.tree["data"] = {"train": {"format": "csv", "path": str(path), "target": "kind"}, "normalize": self.pick("none", "standard")}
+        self.validates = self.n >= 7 and self.draw.random() < 0.5
+        if self.validates:
+            self.tree["data"]["validation"] = {"fraction": self.pick(0.1, 0.3)}
+
+    def batch(self):
+        size, accumulate = self.pick(1, 2, 5, 8, 16, 31, 64), self.pick(1, 1, 2, 3, 5)
+        shards = self.pick(*[n for n in (1, 2, 3, 5, 7, 8, 11, 16) if n <= size and n * accumulate >= min(5, size * accumulate)])
+        self.tree["batch"] = {"size": size, "shards": shards, "accumulate": accumulate}
+        self.ranks = [n for n in RANKS if n <= shards * accumulate]
+
+    def layer(self):
+        more = {}
+        if self.draw.random() < 0.2:
+            more["bias"] = False
+        if self.draw.random() < 0.2:
+            more["trainable"] = False
+        return {"dense": {"units": self.pick(1, 3, 16, 40, 129, 300), "activation": self.pick(*ACTIVATIONS), **more}}
+
+    def model(self):
+        layers = [self.layer() for _ in range(self.draw.randrange(3))]
+        if self.draw.random() < 0.2:
+            layers.insert(0, {"flatten": {}})
+        layers.append({"dense": {"units": self.outputs, "bias": self.draw.random() < 0.8}})
+        self.tree["model"] = {"input": [self.columns], "layers": layers}
+
+    def rules(self):
+        name, options = self.pick(*OPTIMIZERS)
+        self.tree["optimizer"] = {"name": name, "lr": self.pick(0.001, 0.01, 0.1), "clip_norm": self.pick(0, 0, 0.1, 1), **options}
+        self.tree["lr"] = {"warmup_steps": self.pick(0, 3), **self.pick({"schedule": "constant"}, {"schedule": "cosine", "min": 0.0001},
+                                                                      {"schedule": "step", "step_size": 3})}
+        self.tree["compute"] = {"kernels": self.pick("auto", "auto", "ref", "openblas", "onednn")}
+        self.tree["train"] = {"epochs": 3, "max_steps": 14, "on_nan": self.pick("stop", "skip"), "eval_every": self.pick(0, 1, 3)}
+        self.tree["eval"] = {"batch": self.pick(1, 7, 1000)}
+        stop = {"grad_norm": 1e-3} if self.draw.random() < 0.2 else {}
+        if self.draw.random() < 0.2:
+            stop["plateau"] = {"patience": 2, "min_delta": 0.001}
+        if self.validates and self.tree["train"]["eval_every"] and self.draw.random() < 0.6:
+            stop["early"] = {"patience": 2}
+        self.tree["stop"] = stop
+
+    def settings(self):
+        """What may not change a bit."""
+        return {"sync": {"bucket": self.pick(1, 4096, 16384, 1 << 20, 25 << 20), "transport": self.pick("auto", "shared", "direct")},
+                "log_every": self.pick(1, 4, 100), "checkpoint": {"every_steps": self.pick(1, 2, 3), "keep": 0, "initial": True}}
+
+    def write(self, path, settings):
+        tree = json.loads(json.dumps(self.tree))
+        tree["train"]["log_every"] = settings["log_every"]
+        tree.update(sync=settings["sync"], checkpoint=settings["checkpoint"])
+        path.write_text(json.dumps(tree))
+        return path
+
+
+def seen(out):
+    """What a run found, but for what its own settings decide."""
+    end = events(out, "end")[-1]
+    return {"hash": final_hash(out), "step": end["step"], "reason": end["reason"],
+            "eval": [(e["step"], e["split"], e["loss"]) for e in events(out, "eval")]}
+
+
+def logged(out):
+    return {e["step"]: (e["loss"], e["lr"], e["grad_norm"]) for e in events(out, "step")}
+
+
+class Fuzz:
+    def __init__(self, program, folder, tap, seed):
+        self.program, self.folder, self.tap, self.seed = program, folder.path, tap, seed
+        self.runs, self.resumes, self.wrong, self.diverged = 0, 0, [], 0
+
+    def fault(self, number, text):
+        self.wrong.append(number)
+        self.tap.point(False, f"config {number}", f"{text}\n{self.case.tree}")
+
+    def train(self, number, ranks, settings):
+        out = self.folder / f"run{number}-{ranks}"
+        config = self.case.write(self.folder / f"config{number}-{ranks}.yaml", settings)
+        done = self.program.train(config, out, ranks=ranks if ranks > 1 else 0, timeout=60)
+        self.runs += 1
+        return out, config, done
+
+    def one(self, number):
+        self.case = case = Case(self.seed, number, self.folder)
+        first, settings = None, case.settings()
+        for ranks in case.ranks:
+            settings = settings if case.draw.random() < 0.3 else case.settings()
+            out, config, done = self.train(number, ranks, settings)
+            if first is None:
+                first = (out, done.code, settings)
+                if done.code not in (0, 5):
+                    return self.fault(number, done)
+            if done.code != first[1]:
+                return self.fault(number, f"{ranks} ranks: exit {done.code}, on {case.ranks[0]}: {first[1]}\n{done}")
+            if done.code == 5:
+                continue
+            if not self.same(number, ranks, first, out, settings):
+                return None
+        if first[1] == 5:
+            self.diverged += 1
+            return None
+        return self.resume(number, ranks, out, config, first[0])
+
+    def same(self, number, ranks, first, out, settings):
+        one, two = seen(first[0]), seen(out)
+        if one != two:
+            self.fault(number, f"1 rank {one}\n{ranks} ranks {two}, {settings} against {first[2]}")
+            return False
+        a, b = logged(first[0]), logged(out)
+        for step in a.keys() & b.keys():
+            if a[step] != b[step]:
+                self.fault(number, f"step {step}: {a[step]} on 1 rank, {b[step]} on {ranks}")
+                return False
+        for x, y in zip(checkpoints(first[0]), checkpoints(out)) if settings == first[2] else ():
+            if x.read_bytes() != y.read_bytes():
+                self.fault(number, f"{x.name}: other bytes on {ranks} ranks")
+                return False
+        return True
+
+    def resume(self, number, ranks, out, config, first):
+        """Cut the run back to one of its checkpoints, as a kill leaves it, and go on elsewhere."""
+        files, whole = checkpoints(out), self.folder / f"whole{number}"
+        if len(files) < 2:
+            return
+        cut = self.case.draw.randrange(len(files) - 1)
+        shutil.copytree(out, whole, symlinks=True)
+        for path in files[cut + 1:]:
+            path.unlink()
+        for name in ("latest", "best"):
+            if (out / name).is_symlink():
+                (out / name).unlink()
+        state = json.loads((out / "status.json").read_text())
+        (out / "status.json").write_text(json.dumps({**state, "state": "running"}))
+        other = self.case.pick(*self.case.ranks)
+        done = self.program.train(config, out, "--resume", ranks=other, timeout=60)
+        self.resumes += 1
+        if done.code != 0 or seen(out) != seen(whole) or logged(out) != logged(whole):
+            return self.fault(number, f"{ranks} ranks, resumed at {files[cut].name} on {other}: {done}\n{seen(whole)}\n{done.code == 0 and seen(out)}")
+        diff = self.program.run("diff", checkpoints(first)[-1], checkpoints(out)[-1])
+        if diff.code != 0:
+            self.fault(number, f"resumed at {files[cut].name} on {other}: {diff}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("descent")
+    parser.add_argument("--configs", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int)
+    options, tap = parser.parse_args(), Tap()
+    numbers = range(options.configs) if options.only is None else [options.only]
+    with Folder("fuzz") as folder:
+        fuzz = Fuzz(Program(options.descent), folder, tap, options.seed)
+        for number in numbers:
+            fuzz.one(number)
+        tap.say(f"seed {options.seed}: {len(numbers)} configs, {fuzz.runs} runs, {fuzz.resumes} resumed, {fuzz.diverged} diverged alike")
+        tap.point(fuzz.runs > len(numbers) and not fuzz.wrong, "same bits whatever the ranks and settings", f"configs at fault: {fuzz.wrong}")
+    tap.done()
+
+
+main()
