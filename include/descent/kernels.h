@@ -78,8 +78,9 @@ DS_API const ds_kernels *ds_kernels_at(size_t i);
 DS_API bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t n, size_t k);
 
 /* Local. Sets OpenBLAS, oneDNN and OpenMP threads of the calling thread. Only when the program
- * asks; until then the first ds_kernels_find or ds_kernels_at has set 1. */
-DS_API void ds_kernels_set_threads(int threads);
+ * asks; until then the first ds_kernels_find or ds_kernels_at has set 1. USAGE where the
+ * environment allows fewer. */
+DS_API ds_status ds_kernels_set_threads(int threads) DS_NODISCARD;
 /* Local. The highest instruction set that products may use: "auto" (what the CPU has), "base",
  * "avx2" or "avx512". Before the first product, on every rank alike. OpenBLAS settles its core when
  * it is loaded: with one above the bound `auto` computes by oneDNN alone, and `openblas` (or a

@@ -28,7 +28,7 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, in
              "compute.kernels: '%s' is not in this build (see descent list kernels); auto takes "
              "the best that is",
              compute->kernels);
-    ds_kernels_set_threads((int)compute->threads);
+    DS_TRY(ds_kernels_set_threads((int)compute->threads));
     ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);
     return ds_model_create(self->config->model, 0, &self->model);
 }

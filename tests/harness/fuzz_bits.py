@@ -2,7 +2,7 @@
 and 5 ranks under random settings that may not matter (buckets, transport, log, evaluation and checkpoint steps); params_hash, the losses that were logged,
 the scores and the reason of the end must agree, and where the settings are equal the checkpoints byte by byte. Then one of the runs is cut
 back to a random checkpoint, as a kill leaves it, and resumed on another number of ranks: same hash, and `descent diff` finds nothing.
-usage: fuzz_bits.py DESCENT [--configs 8] [--seed 1] [--only I]"""
+usage: fuzz_bits.py DESCENT [--configs 6] [--seed 1] [--only I]"""
 import argparse
 import json
 import random
@@ -190,10 +190,47 @@ class Fuzz:
             self.fault(number, f"resumed at {files[cut].name} on {other}: {diff}")
 
 
+NUMERICS = """
+name: numerics
+data: {train: {format: synthetic, kind: spirals, samples: 600, classes: 7}, normalize: standard}
+model: {input: [2], layers: [{dense: {units: 300, activation: gelu}}, {dense: {units: 256, activation: tanh}}, {dense: {units: 7}}]}
+loss: cross_entropy
+batch: {size: 256, shards: 7}
+train: {max_steps: 4}
+checkpoint: {initial: true}
+"""
+
+
+def threads(program, folder, tap):
+    """Two threads a rank: nothing in the environment may change how many there are without a word."""
+    config = folder.path / "numerics.yaml"
+    config.write_text(NUMERICS)
+    for kernels in ("auto", "openblas"):
+        edits = ("--set", "compute.threads=2", "--set", f"compute.kernels={kernels}")
+        found = []
+        for ranks, env in ((0, {}), (0, {"OMP_DYNAMIC": "true"}), (2, {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "1"})):
+            done = program.train(config, folder.path / f"threads-{kernels}-{len(found)}", *edits, ranks=ranks, env=env, timeout=30)
+            found.append(final_hash(folder.path / f"threads-{kernels}-{len(found)}") if done.code == 0 else str(done))
+        tap.point(len(set(found)) == 1, f"{kernels}, 2 threads: the same under OMP_DYNAMIC, OMP_NUM_THREADS", found)
+        done = program.train(config, folder.path / "limit", *edits, ranks=0, env={"OMP_THREAD_LIMIT": "1"}, timeout=30)
+        tap.point(done.code == 2 and len(done.errors()) == 1 and "OMP_THREAD_LIMIT" in done.err, f"{kernels}: OMP_THREAD_LIMIT=1 is named, exit 2", done)
+
+
+def other_core(program, folder, tap):
+    """Resumed with another OpenBLAS core: a warning; under compute.strict exit 4."""
+    config, out = folder.path / "numerics.yaml", folder.path / "core"
+    before = program.train(config, out, ranks=0, env={"OPENBLAS_CORETYPE": "Prescott"})
+    checkpoints(out)[-1].unlink()
+    strict = program.train(config, out, "--resume", "--set", "compute.strict=true", ranks=2, env={"OPENBLAS_CORETYPE": "Nehalem"})
+    tap.point(before.code == 0 and strict.code == 4 and len(strict.errors()) == 1, "another OpenBLAS core under compute.strict: exit 4", strict)
+    done = program.train(config, out, "--resume", ranks=2, env={"OPENBLAS_CORETYPE": "Nehalem"})
+    tap.point(done.code == 0 and "bits will differ" in done.err, "another OpenBLAS core: a warning", done)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("descent")
-    parser.add_argument("--configs", type=int, default=8)
+    parser.add_argument("--configs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int)
     options, tap = parser.parse_args(), Tap()
@@ -203,6 +240,9 @@ def main():
         for number in numbers:
             fuzz.one(number)
         tap.say(f"seed {options.seed}: {len(numbers)} configs, {fuzz.runs} runs, {fuzz.resumes} resumed, {fuzz.diverged} diverged alike")
+        if options.only is None:
+            threads(fuzz.program, folder, tap)
+            other_core(fuzz.program, folder, tap)
         tap.point(fuzz.runs > len(numbers) and not fuzz.wrong, "same bits whatever the ranks and settings", f"configs at fault: {fuzz.wrong}")
     tap.done()
 

@@ -244,7 +244,7 @@ START_TEST(threads_are_obeyed)
     ds_gemm g = {.ta = 'N', .tb = 'N', .m = SIDE, .n = SIDE, .k = SIDE, .a = a, .b = b};
     g.lda = g.ldb = g.ldc = SIDE;
     for (int t = 0; t < 3; t++) {
-        ds_kernels_set_threads(t == 1 ? 2 : 1);
+        ck_assert_int_eq(ds_kernels_set_threads(t == 1 ? 2 : 1), DS_OK);
         g.c = c[t];
         ck_assert_int_eq(k->gemm(&g), DS_OK);
     }

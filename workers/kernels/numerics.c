@@ -78,12 +78,24 @@ ds_status ds_kernels_limit_isa(const char *isa)
 #endif
 }
 
-/* Whichever OpenMP runtime the libraries brought along; none is linked here. */
-static void numerics_openmp_threads(int threads)
+/* A function of whichever OpenMP runtime the libraries brought along (none is linked here), or NULL
+ * in *out, which is as large as a pointer to a function. */
+static void numerics_openmp(const char *name, void *out)
 {
-    void *symbol = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-    void (*set)(int) = NULL;
-    memcpy(&set, &symbol, sizeof set);
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+    memcpy(out, &symbol, sizeof symbol);
+}
+
+/* OMP_DYNAMIC would let the load of the machine decide how many threads compute: other bits from
+ * run to run, and OpenBLAS 0.3.21 waits forever for the threads it did not get. */
+static void numerics_set_threads(int threads)
+{
+    void (*set)(int) = NULL, (*dynamic)(int) = NULL;
+    ds_openblas_threads(threads);
+    numerics_openmp("omp_set_dynamic", &dynamic);
+    numerics_openmp("omp_set_num_threads", &set);
+    if (dynamic != NULL)
+        dynamic(0);
     if (set != NULL)
         set(threads);
 }
@@ -93,14 +105,21 @@ static bool numerics_threads_set;
 void ds_threads_default(void)
 {
     if (!numerics_threads_set)
-        ds_kernels_set_threads(1);
+        numerics_set_threads(1);
+    numerics_threads_set = true;
 }
 
-void ds_kernels_set_threads(int threads)
+ds_status ds_kernels_set_threads(int threads)
 {
+    int (*limit)(void) = NULL;
+    numerics_openmp("omp_get_thread_limit", &limit);
+    DS_CHECK(limit == NULL || limit() >= threads, DS_ERR_USAGE,
+             "compute.threads: %d threads a rank, but OMP_THREAD_LIMIT in the environment allows "
+             "%d: unset it or lower compute.threads",
+             threads, limit());
     numerics_threads_set = true;
-    ds_openblas_threads(threads);
-    numerics_openmp_threads(threads);
+    numerics_set_threads(threads);
+    return DS_OK;
 }
 
 /* A variable of the environment that is set, else NULL. */
