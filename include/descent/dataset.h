@@ -70,6 +70,10 @@ DS_API ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **ou
  * stdin. request->source may be NULL, or a map of csv or hdf5 options to go by. Errors: DATA. */
 DS_API ds_status ds_dataset_read_file(const char *path, const ds_read_request *request,
                                       ds_dataset **out) DS_NODISCARD;
+/* Local. An empty dataset in an arena of its own, for readers and for samples from memory. */
+DS_API ds_status ds_dataset_create(ds_dataset **out) DS_NODISCARD;
+/* Local. Refuse numbers that are not finite (DATA, with sample and column) and set the identity. */
+DS_API ds_status ds_dataset_judge(ds_dataset *self, const char *split) DS_NODISCARD;
 DS_API void ds_dataset_destroy(ds_dataset **dataset);
 
 /* The splits of a run. validation and test may be NULL. */
@@ -92,6 +96,8 @@ typedef struct ds_kept_data {
 } ds_kept_data;
 DS_API ds_status ds_splits_read(ds_world *world, const ds_config *config, const ds_shape *input,
                                 const ds_kept_data *kept, ds_splits **out) DS_NODISCARD;
+/* Local. No splits yet, no normalisation, in an arena of their own. */
+DS_API ds_status ds_splits_create(ds_splits **out) DS_NODISCARD;
 DS_API void ds_splits_destroy(ds_splits **splits);
 
 /* Local. Samples index[0..n) normalised into x (n, elements, row stride) and their targets: label

@@ -140,20 +140,20 @@ static ds_status predictions_read_first(const char *path, const ds_trainer *trai
 /* Room on the other ranks for what rank 0 has read. */
 static ds_status predictions_room(const int64_t head[2], const ds_shape *input, ds_dataset **out)
 {
-    ds_auto(ds_arena) arena = NULL;
-    ds_dataset *data = NULL;
+    ds_auto(ds_dataset) data = NULL;
     size_t elements = ds_shape_elements(input), n = (size_t)head[0];
     uint8_t *bytes = NULL;
     float *values = NULL;
-    DS_TRY(ds_arena_create("samples", &arena));
-    DS_TRY(ds_arena_take(arena, 1, sizeof *data, "a dataset", &data));
+    DS_TRY(ds_dataset_create(&data));
     if (head[1] != 0)
-        DS_TRY(ds_arena_take(arena, n, elements, "samples", &bytes));
+        DS_TRY(ds_arena_take(data->arena, n, elements, "samples", &bytes));
     else
-        DS_TRY(ds_arena_take(arena, n, elements * sizeof *values, "samples", &values));
-    *data = (ds_dataset){.n = n, .input = *input, .bytes = bytes, .values = values};
-    data->arena = ds_steal(arena);
-    *out = data;
+        DS_TRY(ds_arena_take(data->arena, n, elements * sizeof *values, "samples", &values));
+    data->n = n;
+    data->input = *input;
+    data->bytes = bytes;
+    data->values = values;
+    *out = ds_steal(data);
     return DS_OK;
 }
 

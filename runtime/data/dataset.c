@@ -10,6 +10,21 @@
 
 #include "read.h"
 
+ds_status ds_dataset_create(ds_dataset **out)
+{
+    ds_arena *arena = NULL;
+    ds_dataset *self = NULL;
+    DS_TRY(ds_arena_create("data", &arena));
+    ds_status status = ds_arena_take(arena, 1, sizeof *self, "a dataset", &self);
+    if (status != DS_OK) {
+        ds_arena_destroy(&arena);
+        return status;
+    }
+    self->arena = arena;
+    *out = self;
+    return DS_OK;
+}
+
 void ds_dataset_destroy(ds_dataset **dataset)
 {
     if (*dataset == NULL)
@@ -75,6 +90,12 @@ static ds_status dataset_identity(ds_dataset *self)
     return DS_OK;
 }
 
+ds_status ds_dataset_judge(ds_dataset *self, const char *split)
+{
+    DS_TRY(dataset_finite(self, split));
+    return dataset_identity(self);
+}
+
 /* The source's map without `format`, which is not the reader's. */
 static ds_status dataset_options(const ds_format_ops *ops, const ds_read_request *request,
                                  ds_arena *arena, void **options)
@@ -97,21 +118,12 @@ static ds_status dataset_options(const ds_format_ops *ops, const ds_read_request
 
 ds_status ds_read_format(const ds_format_ops *ops, const ds_read_request *request, ds_dataset **out)
 {
-    ds_arena *arena = NULL;
-    ds_dataset *made = NULL;
+    ds_auto(ds_dataset) self = NULL;
     void *options = NULL;
-    DS_TRY(ds_arena_create("data", &arena));
-    ds_status status = ds_arena_take(arena, 1, sizeof *made, "a dataset", &made);
-    if (status != DS_OK) {
-        ds_arena_destroy(&arena);
-        return status;
-    }
-    made->arena = arena;
-    ds_auto(ds_dataset) self = made;
-    DS_TRY(dataset_options(ops, request, arena, &options));
+    DS_TRY(ds_dataset_create(&self));
+    DS_TRY(dataset_options(ops, request, self->arena, &options));
     DS_TRY(ops->read(options, request, self));
-    DS_TRY(dataset_finite(self, request->split));
-    DS_TRY(dataset_identity(self));
+    DS_TRY(ds_dataset_judge(self, request->split));
     *out = ds_steal(self);
     return DS_OK;
 }

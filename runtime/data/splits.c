@@ -72,17 +72,11 @@ static ds_status splits_copy_names(ds_arena *arena, size_t n, const char *const 
 static ds_status splits_part(const ds_dataset *from, size_t n, const uint64_t *index,
                              ds_dataset **out)
 {
-    ds_arena *arena = NULL;
-    ds_dataset *made = NULL;
-    DS_TRY(ds_arena_create("data", &arena));
-    ds_status status = ds_arena_take(arena, 1, sizeof *made, "a dataset", &made);
-    if (status != DS_OK) {
-        ds_arena_destroy(&arena);
-        return status;
-    }
-    *made = *from;
-    made->arena = arena;
-    ds_auto(ds_dataset) self = made;
+    ds_auto(ds_dataset) self = NULL;
+    DS_TRY(ds_dataset_create(&self));
+    ds_arena *arena = self->arena;
+    *self = *from;
+    self->arena = arena;
     DS_TRY(splits_select(from, n, index, self));
     DS_TRY(splits_copy_names(arena, from->n_classes, from->class_name, &self->class_name));
     DS_TRY(splits_copy_names(arena, ds_shape_elements(&from->input), from->column, &self->column));
@@ -171,7 +165,7 @@ static ds_status splits_compare(ds_world *world, const ds_dataset *data, const c
                    ds_last_error());
 }
 
-static ds_status splits_start(ds_splits **out)
+ds_status ds_splits_create(ds_splits **out)
 {
     ds_arena *arena = NULL;
     ds_splits *self = NULL;
@@ -191,7 +185,7 @@ ds_status ds_splits_read(ds_world *world, const ds_config *config, const ds_shap
                          const ds_kept_data *kept, ds_splits **out)
 {
     ds_auto(ds_splits) self = NULL;
-    ds_status mine = splits_start(&self);
+    ds_status mine = ds_splits_create(&self);
     if (mine == DS_OK)
         mine = splits_read_mine(self, config, input, kept);
     DS_TRY(ds_agree(world, mine));

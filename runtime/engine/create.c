@@ -67,11 +67,11 @@ static ds_status create_memory_data(const ds_trainer *self, const ds_memory_data
                  (classes ? from->label != NULL : from->value != NULL),
              DS_ERR_USAGE, "data from memory: loss %s needs samples and %s",
              self->config->loss->name, classes ? "labels" : "values");
-    ds_auto(ds_arena) arena = NULL;
-    ds_dataset *data = NULL;
-    DS_TRY(ds_arena_create("data from memory", &arena));
-    DS_TRY(ds_arena_take(arena, 1, sizeof *data, "a dataset", &data));
-    *data = (ds_dataset){.n = from->n, .input = *ds_model_input(self->model), .values = from->x};
+    ds_auto(ds_dataset) data = NULL;
+    DS_TRY(ds_dataset_create(&data));
+    data->n = from->n;
+    data->input = *ds_model_input(self->model);
+    data->values = from->x;
     data->kind = classes ? DS_TARGET_CLASS : DS_TARGET_REAL;
     data->label = from->label;
     data->n_classes = from->n_classes;
@@ -81,23 +81,17 @@ static ds_status create_memory_data(const ds_trainer *self, const ds_memory_data
         DS_CHECK(from->label[i] >= 0 && (size_t)from->label[i] < from->n_classes, DS_ERR_DATA,
                  "label %d of sample %zu is out of range; expected 0 to %zu", from->label[i], i,
                  from->n_classes - 1);
-    size_t elements = ds_shape_elements(&data->input);
-    data->identity = ds_hash_of(from->x, from->n * elements * sizeof *from->x);
-    data->arena = ds_steal(arena);
-    *out = data;
+    DS_TRY(ds_dataset_judge(data, "memory"));
+    *out = ds_steal(data);
     return DS_OK;
 }
 
 static ds_status create_empty_splits(const ds_kept_data *kept, ds_splits **out)
 {
-    ds_auto(ds_arena) arena = NULL;
     ds_splits *splits = NULL;
-    DS_TRY(ds_arena_create("the splits", &arena));
-    DS_TRY(ds_arena_take(arena, 1, sizeof *splits, "the splits", &splits));
-    splits->normalizer = (ds_normalizer){.scale = 1};
+    DS_TRY(ds_splits_create(&splits));
     if (kept != NULL && kept->normalizer != NULL)
         splits->normalizer = *kept->normalizer;
-    splits->arena = ds_steal(arena);
     *out = splits;
     return DS_OK;
 }
