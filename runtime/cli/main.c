@@ -127,11 +127,18 @@ static int main_in_world(const ds_command *command, int argc, char **argv)
     return ds_exit_code(status);
 }
 
-/* The end of what needs no MPI; under mpirun rank 0 speaks. */
-static int main_refuse(ds_status status)
+/* What needs no MPI learns from the launcher which rank it is: 0 speaks. */
+static bool main_speaks(void)
 {
     const char *rank = getenv("OMPI_COMM_WORLD_RANK");
-    if (status != DS_OK && (rank == NULL || strcmp(rank, "0") == 0))
+    if (rank == NULL)
+        rank = getenv("PMIX_RANK"); /* srun */
+    return rank == NULL || strcmp(rank, "0") == 0;
+}
+
+static int main_refuse(ds_status status)
+{
+    if (status != DS_OK && main_speaks())
         main_complain(status);
     return ds_exit_code(status);
 }
@@ -139,6 +146,8 @@ static int main_refuse(ds_status status)
 static int main_without_world(int argc, char **argv)
 {
     const ds_command *help = ds_command_find("help");
+    if (!main_speaks() && freopen("/dev/null", "w", stdout) == NULL)
+        return ds_exit_code(DS_ERR_WRITE);
     return main_refuse(main_flush(help, help->run(NULL, argc, argv)));
 }
 

@@ -493,13 +493,16 @@ def moved(c):
 
 @case
 def commands(c):
-    """eval, predict and gradcheck print the same on 1, 2 and 3 ranks."""
+    """eval, predict and gradcheck print the same on 1, 2 and 3 ranks, other commands on rank 0 alone."""
     c.train("run")
     rows = "\n".join(",".join(str((i * j) % 255) for j in range(784)) for i in range(1, 8))
     (c.folder / "in.csv").write_text(rows + "\n")
     for args in (["eval", "run"], ["eval", "run", "--json"], ["predict", "run", "in.csv"], ["predict", "run", "in.csv", "--format", "jsonl"], ["gradcheck", "config.yaml", "--set", "model.layers.0.dense.units=4"]):
         texts = {c.run(*args, "--set", "eval.batch=3", ranks=n).out for n in (1, 2, 3)}
         c.check(len(texts) == 1 and len(texts.pop()) > 40, f"{args}: {len(texts)} outputs")
+    for args in (["help"], ["--version"], ["train", "--help"], ["list"], ["inspect", "run"], ["verify", "run"]):
+        texts = {c.run(*args, ranks=n).out for n in (1, 3)}
+        c.check(len(texts) == 1 and len(texts.pop()) > 10, f"{args}: {len(texts)} outputs, expected rank 0's alone")
     c.run("predict", "run", "in.csv", "--out", "nodir/x.npy", code=74, ranks=3)
     for ranks in (1, 3):
         done = c.train("big", edits=["model.layers.0.dense.units=100000000"], code=2, ranks=ranks)
