@@ -154,11 +154,11 @@ static ds_status sections_eval_every(ds_train_config *train, const ds_value *v)
         train->eval_in_epochs = true;
         return DS_OK;
     }
-    if (v->kind == DS_VALUE_SCALAR && !v->quoted) {
+    if (v->kind == DS_VALUE_SCALAR) {
         digits = strspn(v->text, "0123456789");
         const char *rest = v->text + digits + strspn(v->text + digits, " ");
-        for (i = 0; i < sizeof unit / sizeof *unit && strcmp(rest, unit[i]) != 0;)
-            i++;
+        for (i = v->quoted; i < sizeof unit / sizeof *unit && strcmp(rest, unit[i]) != 0;)
+            i++; /* in quotes only with a unit: "5" is a text */
     }
     if (digits == 0 || digits > 18 || i == sizeof unit / sizeof *unit)
         return ds_value_fail(v,

@@ -69,9 +69,9 @@ static const struct {
     const char *text;
     int count;
     bool epochs;
-} every[] = {{"1 epoch", 1, true},  {"2 epochs", 2, true}, {"100 steps", 100, false},
-             {"1 step", 1, false},  {"100", 100, false},   {"0", 0, false},
-             {"0 epochs", 0, false}};
+} every[] = {{"1 epoch", 1, true},   {"2 epochs", 2, true},    {"100 steps", 100, false},
+             {"1 step", 1, false},   {"100", 100, false},      {"0", 0, false},
+             {"0 epochs", 0, false}, {"\"3 epochs\"", 3, true}};
 
 START_TEST(eval_every_has_units)
 {

@@ -83,7 +83,7 @@ static ds_status option_bytes(const ds_option *o, const ds_value *v, const char 
     size_t digits = strspn(v->text, "0123456789");
     const char *rest = v->text + digits + strspn(v->text + digits, " ");
     int64_t x = -1;
-    for (size_t i = 0; i < sizeof unit / sizeof *unit && !v->quoted; i++)
+    for (size_t i = v->quoted; i < sizeof unit / sizeof *unit; i++) /* "5" is a text */
         if (digits > 0 && digits < 19 && strcmp(rest, unit[i]) == 0) {
             x = 0;
             for (size_t d = 0; d < digits; d++)
