@@ -87,7 +87,7 @@ DS_API ds_status ds_model_forward(ds_workspace *self, const float *params, size_
                                   const ds_targets *targets, double *sum) DS_NODISCARD;
 
 /* Local. Why is a shard not finite? Replays it layer by layer, then sample by sample, and writes
- * one line: "layer dense2 forward: inf; samples 3, 17 of the shard". */
+ * one line: "layer dense2 forward: inf; samples 3, 17 of the shard"; none where all is finite. */
 DS_API ds_status ds_model_diagnose(ds_workspace *self, const float *params, int64_t step,
                                    ds_shard *shard, size_t room, char *text) DS_NODISCARD;
 
