@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "descent/checkpoint.h"
+#include "descent/value.h"
 
 #include "args.h"
 #include "command.h"
@@ -271,6 +272,21 @@ static ds_status inspect_print(const ds_checkpoint *c, size_t i, bool json)
     return st;
 }
 
+/* The path nearest to a misspelled one, a parameter's without its group; NULL if none is near. */
+static const char *inspect_closest(const ds_checkpoint *c, const char *name)
+{
+    size_t n = ds_checkpoint_n(c);
+    const char **names = calloc(n + 1, sizeof *names);
+    for (size_t i = 0; names != NULL && i < n; i++) {
+        const char *path = ds_checkpoint_tensor(c, i).path, *group = "/parameters/";
+        bool short_form = name[0] != '/' && strncmp(path, group, strlen(group)) == 0;
+        names[i] = short_form ? path + strlen(group) : path + (name[0] != '/');
+    }
+    const char *found = names == NULL ? NULL : ds_closest(name, n, names);
+    free(names);
+    return found;
+}
+
 /* The tensor of this path; "dense1/weight" and "dense1.weight" mean the parameter. */
 static ds_status inspect_find(const ds_checkpoint *c, const char *name, size_t *out)
 {
@@ -284,9 +300,11 @@ static ds_status inspect_find(const ds_checkpoint *c, const char *name, size_t *
                 *p = '/';
         *out = ds_checkpoint_find(c, path);
     }
+    const char *closest = *out < n ? NULL : inspect_closest(c, name);
     DS_CHECK(*out < n, DS_ERR_USAGE,
-             "inspect: no tensor %s here; `descent inspect` without --tensor lists all %zu", name,
-             n);
+             "inspect: no tensor '%s' here%s%s%s; `descent inspect` without --tensor lists all %zu",
+             name, closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
+             closest == NULL ? "" : "')", n);
     return DS_OK;
 }
 

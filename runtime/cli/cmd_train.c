@@ -85,7 +85,8 @@ static ds_status train_parse(train *self, int argc, char **argv)
                          {NULL, ARG_FLAG, NULL}};
     arg_list positional;
     DS_TRY(args_parse(argc, argv, table, &positional));
-    DS_TRY(args_expect("train", &positional, 1, 1, "one config file"));
+    DS_TRY(args_expect("train", &positional, 1, 1,
+                       "one config file (a checkpoint is joined on: --resume=FILE)"));
     self->config_path = positional.item[0];
     DS_CHECK(self->resume == NULL || !self->overwrite, DS_ERR_USAGE,
              "train: --resume and --overwrite exclude each other");

@@ -79,6 +79,8 @@ def test_inspect(good):
     tap.point(values == [sample(1, j, 1) for j in range(10)], "inspect --tensor: values", values)
     done = run(descent, "inspect", good, "--tensor", "nosuch")
     tap.point(one_line(done, 2), "inspect: unknown tensor", done.stderr)
+    done = run(descent, "inspect", good, "--tensor", "dense1/wieght")
+    tap.point(one_line(done, 2) and "closest: 'dense1/weight'" in done.stderr, "inspect: misspelled tensor", done.stderr)
 
 
 def test_diff(top, good):
