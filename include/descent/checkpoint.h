@@ -103,6 +103,10 @@ typedef struct ds_tensor_stats {
 } ds_tensor_stats;
 DS_API ds_status ds_checkpoint_stats(const ds_checkpoint *self, size_t i,
                                      ds_tensor_stats *out) DS_NODISCARD;
+/* Local. Count the finite elements of tensor i in `n_bins` equal bins over [lo, hi], which must
+ * hold them all (stats' min and max do); hi itself falls into the last. */
+DS_API ds_status ds_checkpoint_histogram(const ds_checkpoint *self, size_t i, double lo, double hi,
+                                         size_t n_bins, size_t *count) DS_NODISCARD;
 /* How tensor i of a differs from tensor j of b, of the same type and shape: elements whose bits
  * differ, the largest distance (NaN where a difference is none) and that in units of the last
  * place (representable numbers between; for integers the distance itself). */

@@ -60,6 +60,31 @@ ds_status ds_checkpoint_stats(const ds_checkpoint *self, size_t i, ds_tensor_sta
     return DS_OK;
 }
 
+ds_status ds_checkpoint_histogram(const ds_checkpoint *self, size_t i, double lo, double hi,
+                                  size_t n_bins, size_t *count)
+{
+    DS_ASSERT(n_bins > 0);
+    ds_tensor_info info = ds_checkpoint_tensor(self, i);
+    size_t all = ds_shape_elements(&info.shape);
+    compare_piece piece;
+    /* halves: hi - lo may overflow */
+    double half = hi / 2 - lo / 2;
+    memset(count, 0, n_bins * sizeof *count);
+    for (size_t at = 0; at < all; at += COMPARE_PIECE) {
+        size_t n = all - at < COMPARE_PIECE ? all - at : COMPARE_PIECE;
+        DS_TRY(ds_checkpoint_read_part(self, i, at, n, &piece));
+        for (size_t k = 0; k < n; k++) {
+            double x = compare_value(info.type, &piece, k);
+            if (!(x >= lo && x <= hi))
+                continue;
+            double place = (half > 0 ? (x / 2 - lo / 2) / half : 0.5) * (double)n_bins;
+            size_t bin = place < (double)n_bins ? (size_t)place : n_bins - 1;
+            count[bin]++;
+        }
+    }
+    return DS_OK;
+}
+
 /* Numbers of a type in their order as unsigned integers, so that neighbours differ by 1. */
 static uint64_t compare_rank(ds_dtype type, const compare_piece *p, size_t k)
 {

@@ -10,8 +10,14 @@
 
 #include "args.h"
 #include "command.h"
+#include "textplot.h"
 
-enum { INSPECT_MOST = 1000, INSPECT_EDGE = 3, INSPECT_TEXT = 60 };
+enum { INSPECT_MOST = 1000, INSPECT_EDGE = 3, INSPECT_TEXT = 60, INSPECT_BINS = 40 };
+
+typedef struct inspect_options {
+    bool json, histogram;
+    const char *tensor;
+} inspect_options;
 
 static size_t inspect_count(const ds_checkpoint *c, const char *group, size_t *n_tensors)
 {
@@ -52,7 +58,20 @@ static size_t inspect_heading(const char *path)
     return end == NULL ? 0 : (size_t)(end - path);
 }
 
-static ds_status inspect_lines(const ds_checkpoint *c)
+/* The least value, a character a bin, the largest. */
+static ds_status inspect_histogram(const ds_checkpoint *c, size_t i, const ds_tensor_stats *s)
+{
+    size_t count[INSPECT_BINS];
+    if (s->n == s->non_finite)
+        return DS_OK;
+    DS_TRY(ds_checkpoint_histogram(c, i, s->min, s->max, INSPECT_BINS, count));
+    printf("%14.4g |", s->min);
+    textplot_bars(INSPECT_BINS, count, stdout);
+    printf("| %.4g\n", s->max);
+    return DS_OK;
+}
+
+static ds_status inspect_lines(const ds_checkpoint *c, bool histogram)
 {
     const char *before = "";
     size_t width = 8, length = 0;
@@ -82,11 +101,13 @@ static ds_status inspect_lines(const ds_checkpoint *c)
         if (s.non_finite > 0)
             printf("  %zu NOT FINITE", s.non_finite);
         putchar('\n');
+        if (histogram)
+            DS_TRY(inspect_histogram(c, i, &s));
     }
     return DS_OK;
 }
 
-static ds_status inspect_text(const ds_checkpoint *c, const char *path, bool good)
+static ds_status inspect_text(const ds_checkpoint *c, const char *path, bool good, bool histogram)
 {
     size_t n;
     size_t elements = inspect_count(c, "/parameters/", &n);
@@ -97,7 +118,7 @@ static ds_status inspect_text(const ds_checkpoint *c, const char *path, bool goo
         printf("/run\n");
     for (size_t i = 0; i < ds_checkpoint_n_attrs(c); i++)
         inspect_attr_line(ds_checkpoint_attr_at(c, i));
-    return inspect_lines(c);
+    return inspect_lines(c, histogram);
 }
 
 static void inspect_json_attr(cJSON *run, const ds_attr *attr)
@@ -113,7 +134,19 @@ static void inspect_json_attr(cJSON *run, const ds_attr *attr)
     }
 }
 
-static ds_status inspect_json_tensor(const ds_checkpoint *c, size_t i, cJSON *item)
+static ds_status inspect_json_histogram(const ds_checkpoint *c, size_t i, const ds_tensor_stats *s,
+                                        cJSON *item)
+{
+    size_t count[INSPECT_BINS] = {0};
+    if (s->n > s->non_finite)
+        DS_TRY(ds_checkpoint_histogram(c, i, s->min, s->max, INSPECT_BINS, count));
+    cJSON *bins = cJSON_AddArrayToObject(item, "histogram");
+    for (size_t k = 0; k < INSPECT_BINS; k++)
+        cJSON_AddItemToArray(bins, cJSON_CreateNumber((double)count[k]));
+    return DS_OK;
+}
+
+static ds_status inspect_json_tensor(const ds_checkpoint *c, size_t i, bool histogram, cJSON *item)
 {
     ds_tensor_info info = ds_checkpoint_tensor(c, i);
     cJSON_AddStringToObject(item, "name", info.path);
@@ -132,10 +165,10 @@ static ds_status inspect_json_tensor(const ds_checkpoint *c, size_t i, cJSON *it
     cJSON_AddNumberToObject(item, "max", s.max);
     cJSON_AddNumberToObject(item, "mean", s.mean);
     cJSON_AddNumberToObject(item, "non_finite", (double)s.non_finite);
-    return DS_OK;
+    return histogram ? inspect_json_histogram(c, i, &s, item) : DS_OK;
 }
 
-static ds_status inspect_json(const ds_checkpoint *c, const char *path, bool good)
+static ds_status inspect_json(const ds_checkpoint *c, const char *path, bool good, bool histogram)
 {
     size_t n;
     cJSON *root = cJSON_CreateObject();
@@ -153,7 +186,7 @@ static ds_status inspect_json(const ds_checkpoint *c, const char *path, bool goo
     for (size_t i = 0; i < ds_checkpoint_n(c) && st == DS_OK; i++) {
         cJSON *item = cJSON_CreateObject();
         cJSON_AddItemToArray(tensors, item);
-        st = inspect_json_tensor(c, i, item);
+        st = inspect_json_tensor(c, i, histogram, item);
     }
     char *text = st == DS_OK ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
@@ -245,7 +278,7 @@ static ds_status inspect_values_json(const inspect_tensor *t, cJSON *item)
     return DS_OK;
 }
 
-static ds_status inspect_print(const ds_checkpoint *c, size_t i, bool json)
+static ds_status inspect_print(const ds_checkpoint *c, size_t i, const inspect_options *o)
 {
     inspect_tensor t = {.info = ds_checkpoint_tensor(c, i)};
     size_t n = ds_shape_elements(&t.info.shape);
@@ -255,9 +288,10 @@ static ds_status inspect_print(const ds_checkpoint *c, size_t i, bool json)
     ds_status st = ds_checkpoint_read(c, i, data);
     t.data = data;
     t.cut = n > INSPECT_MOST;
-    if (st == DS_OK && json) {
+    ds_tensor_stats s;
+    if (st == DS_OK && o->json) {
         cJSON *item = cJSON_CreateObject();
-        st = inspect_json_tensor(c, i, item);
+        st = inspect_json_tensor(c, i, o->histogram, item);
         if (st == DS_OK)
             st = inspect_values_json(&t, item);
         cJSON_Delete(item);
@@ -267,6 +301,10 @@ static ds_status inspect_print(const ds_checkpoint *c, size_t i, bool json)
         inspect_values(&t, 0, 0, n, false);
         inspect_values(&t, 0, 0, n, true);
         putchar('\n');
+        if (o->histogram)
+            st = ds_checkpoint_stats(c, i, &s);
+        if (o->histogram && st == DS_OK)
+            st = inspect_histogram(c, i, &s);
     }
     free(data);
     return st;
@@ -308,7 +346,7 @@ static ds_status inspect_find(const ds_checkpoint *c, const char *name, size_t *
     return DS_OK;
 }
 
-static ds_status inspect_file(const char *argument, bool json, const char *tensor)
+static ds_status inspect_file(const char *argument, const inspect_options *o)
 {
     char path[4096];
     bool good = false;
@@ -317,38 +355,41 @@ static ds_status inspect_file(const char *argument, bool json, const char *tenso
     DS_TRY(ds_checkpoint_salvage(path, &c, &good));
     char damage[1200];
     snprintf(damage, sizeof damage, "%s", good ? "" : ds_last_error());
-    if (tensor != NULL) {
+    if (o->tensor != NULL) {
         size_t i;
-        DS_TRY(inspect_find(c, tensor, &i));
-        return inspect_print(c, i, json);
+        DS_TRY(inspect_find(c, o->tensor, &i));
+        return inspect_print(c, i, o);
     }
-    if (json)
-        DS_TRY(inspect_json(c, path, good));
+    if (o->json)
+        DS_TRY(inspect_json(c, path, good, o->histogram));
     else
-        DS_TRY(inspect_text(c, path, good));
+        DS_TRY(inspect_text(c, path, good, o->histogram));
     return good ? DS_OK : DS_FAIL(DS_ERR_CHECKPOINT, "%s", damage);
 }
 
 static ds_status inspect_run(ds_world *world, int argc, char **argv)
 {
     (void)world;
-    bool json = false;
-    const char *tensor = NULL;
+    inspect_options o = {0};
     arg_list path;
-    const arg table[] = {
-        {"--json", ARG_FLAG, &json}, {"--tensor", ARG_VALUE, &tensor}, {NULL, ARG_FLAG, NULL}};
+    const arg table[] = {{"--json", ARG_FLAG, &o.json},
+                         {"--histogram", ARG_FLAG, &o.histogram},
+                         {"--tensor", ARG_VALUE, &o.tensor},
+                         {NULL, ARG_FLAG, NULL}};
     DS_TRY(args_parse(argc, argv, table, &path));
     DS_TRY(args_expect("inspect", &path, 1, 1, "one checkpoint"));
-    return inspect_file(path.item[0], json, tensor);
+    return inspect_file(path.item[0], &o);
 }
 
 const ds_command ds_command_inspect = {
     .name = "inspect",
-    .usage = "inspect CKPT [--json] [--tensor NAME]",
+    .usage = "inspect CKPT [--histogram] [--json] [--tensor NAME]",
     .help =
         "Show what a checkpoint holds: the run's attributes, each tensor's shape, norm, least,\n"
         "largest and mean value. A damaged file is shown as far as it can be trusted (exit 4).\n"
         "CKPT is a file or a run's directory (its latest checkpoint).\n"
+        "  --histogram     how each tensor's values lie: 40 equal bins from the least to the "
+        "largest\n"
         "  --json          the same as JSON; texts in full\n"
         "  --tensor NAME   values of one tensor, such as dense1/weight; all of them with --json\n",
     .run = inspect_run,
