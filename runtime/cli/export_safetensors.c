@@ -24,16 +24,18 @@ static const char *safetensors_dtype(ds_dtype type)
 
 static void safetensors_metadata(const export_set *set, cJSON *header)
 {
-    static const char *const name[] = {"params_hash", "config"};
-    char step[32];
+    static const char *const name[] = {"params_hash", "input_scale", "config"};
+    char number[32];
     cJSON *meta = cJSON_AddObjectToObject(header, "__metadata__"); /* texts only */
     cJSON_AddStringToObject(meta, "format", "pt"); /* the layout of weights is PyTorch's */
-    snprintf(step, sizeof step, "%lld", (long long)ds_checkpoint_step(set->from));
-    cJSON_AddStringToObject(meta, "step", step);
+    snprintf(number, sizeof number, "%lld", (long long)ds_checkpoint_step(set->from));
+    cJSON_AddStringToObject(meta, "step", number);
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         const ds_attr *attr = ds_checkpoint_attr(set->from, name[i]);
-        if (attr != NULL && attr->kind == DS_ATTR_TEXT)
-            cJSON_AddStringToObject(meta, name[i], attr->text);
+        if (attr == NULL || attr->kind == DS_ATTR_INT)
+            continue;
+        snprintf(number, sizeof number, "%.17g", attr->real);
+        cJSON_AddStringToObject(meta, name[i], attr->kind == DS_ATTR_TEXT ? attr->text : number);
     }
 }
 
