@@ -179,11 +179,9 @@ const ds_command ds_command_export = {
     .help =
         "Write a checkpoint's tensors, bit for bit, for other programs: numpy.load reads npz, the\n"
         "safetensors libraries the other. CKPT is a file or a run's directory (its latest).\n"
-        "Parameters are named as in PyTorch (dense1.weight, shape (out, in)); the numbers that "
-        "the\n"
-        "inputs are normalised with are input.mean and input.std. safetensors also keeps the "
-        "step,\n"
-        "the params_hash and the config as metadata.\n"
-        "  --all   all else too: optimizer.m.dense1.weight, history.loss, ...\n",
+        "Parameters are named as in PyTorch (dense1.weight, shape (out, in)); what the inputs are\n"
+        "normalised with is input.mean and input.std. safetensors also keeps step, params_hash,\n"
+        "input_scale and the config as metadata.\n"
+        "  --all   all else too: optimizer.exp_avg.dense1.weight, history.loss, ...\n",
     .run = export_run,
 };
