@@ -26,6 +26,9 @@ DS_API const char *ds_world_host(const ds_world *self); /* this host's name */
  * failing rank, and ds_last_error() on all of them is that rank's message ("rank 1 of 3 on host a:
  * ..." when size > 1 and not all failed alike). */
 DS_API ds_status ds_agree(ds_world *self, ds_status mine) DS_NODISCARD;
+/* Collective. What rank 0 did alone, as all ranks' result: its code and its message word for word.
+ */
+DS_API ds_status ds_follow(ds_world *self, ds_status of_rank_0) DS_NODISCARD;
 /* Collective. Bytes of rank `root` to all; n is equal on all ranks. */
 DS_API ds_status ds_world_broadcast(ds_world *self, void *bytes, size_t n, int root) DS_NODISCARD;
 /* Collective. Element-wise sums over ranks, in place. Exact when all but one rank hold zeros in an

@@ -80,7 +80,7 @@ static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *
         predict_probabilities(p.rows, p.cols, out);
     p.value = out;
     if (status == DS_OK)
-        status = ds_agree(world, ds_world_rank(world) == 0 ? predict_write(self, &p) : DS_OK);
+        status = ds_follow(world, ds_world_rank(world) == 0 ? predict_write(self, &p) : DS_OK);
     free(out);
     return status;
 }

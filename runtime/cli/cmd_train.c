@@ -202,7 +202,7 @@ static ds_status train_fit(train *self)
     /* Later checkpoints are of another course of the run: the next --resume must not take them. */
     int64_t from = self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1;
     DS_TRY(ds_checkpoint_drop_after(self->world, self->dir, from));
-    DS_TRY(ds_agree(self->world, first ? train_report(self) : DS_OK));
+    DS_TRY(ds_follow(self->world, first ? train_report(self) : DS_OK));
     ds_fit_spec spec = {.dir = self->dir, .report = self->report, .stop = &train_stop};
     const char *reason = "";
     ds_status status = ds_trainer_fit(self->trainer, &spec, &reason);
@@ -221,7 +221,7 @@ static ds_status train_dry_run(train *self)
     if (ds_world_rank(self->world) == 0)
         mine = ds_plan_report(ds_trainer_plan(self->trainer), ds_trainer_config(self->trainer),
                               ds_model_layout(model), model, stdout);
-    return ds_agree(self->world, mine);
+    return ds_follow(self->world, mine);
 }
 
 static ds_status train_all(train *self)
@@ -230,7 +230,7 @@ static ds_status train_all(train *self)
     DS_TRY(train_meet_first(self->world));
     DS_TRY(shared_config_text(self->world, self->config_path, &self->text, sizeof self->path,
                               self->path));
-    DS_TRY(ds_agree(self->world, first ? train_place(self) : DS_OK));
+    DS_TRY(ds_follow(self->world, first ? train_place(self) : DS_OK));
     DS_TRY(ds_world_broadcast(self->world, self->dir, sizeof self->dir, 0));
     DS_TRY(ds_agree(self->world, train_find_checkpoint(self)));
     DS_TRY(train_open(self));

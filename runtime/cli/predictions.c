@@ -162,7 +162,7 @@ ds_status predictions_read(ds_world *world, const char *path, const ds_trainer *
 {
     bool first = ds_world_rank(world) == 0;
     const ds_shape *input = ds_model_input(ds_trainer_model(trainer));
-    DS_TRY(ds_agree(world, first ? predictions_read_first(path, trainer, out) : DS_OK));
+    DS_TRY(ds_follow(world, first ? predictions_read_first(path, trainer, out) : DS_OK));
     int64_t head[2] = {0, 0};
     if (first) {
         head[0] = (int64_t)(*out)->n;

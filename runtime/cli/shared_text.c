@@ -39,7 +39,7 @@ ds_status shared_config_text(ds_world *world, const char *config, char **text, s
         mine = shared_absolute(config, room, path);
     if (first && mine == DS_OK)
         mine = ds_config_read(config, text);
-    DS_TRY(ds_agree(world, mine));
+    DS_TRY(ds_follow(world, mine));
     int64_t length = first ? (int64_t)strlen(*text) + 1 : 0;
     DS_TRY(ds_world_broadcast(world, &length, sizeof length, 0));
     DS_TRY(ds_agree(world, shared_take(world, text, length)));

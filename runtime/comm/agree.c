@@ -41,6 +41,20 @@ ds_status ds_agree(ds_world *self, ds_status mine)
                    note.message);
 }
 
+ds_status ds_follow(ds_world *self, ds_status of_rank_0)
+{
+    if (self->size == 1)
+        return of_rank_0;
+    int code = (int)of_rank_0;
+    DS_MPI(MPI_Bcast(&code, 1, MPI_INT, 0, self->comm));
+    if (code == DS_OK)
+        return DS_OK;
+    agree_note note;
+    agree_write(self, of_rank_0, &note);
+    DS_MPI(MPI_Bcast(&note, (int)sizeof note, MPI_BYTE, 0, self->comm));
+    return self->rank == 0 ? of_rank_0 : DS_FAIL((ds_status)code, "%s", note.message);
+}
+
 /* Rank 0's bytes, in pieces that need no memory, against each rank's own. */
 ds_status ds_world_same(ds_world *self, const void *bytes, size_t n, const char *what)
 {
