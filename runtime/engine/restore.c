@@ -154,11 +154,10 @@ ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_tr
              "or say so with --set",
              keys);
     DS_TRY(restore_text(file, "data", &data));
-    snprintf(identity, sizeof identity, "%016" PRIx64,
-             self->splits->train != NULL ? self->splits->train->identity : 0);
+    snprintf(identity, sizeof identity, "%016" PRIx64, trainer_data_identity(self));
     DS_CHECK(strcmp(data, identity) == 0, DS_ERR_CHECKPOINT,
-             "the training data differ from the checkpoint's (identity %s, then %s)", identity,
-             data);
+             "the training or validation data differ from the checkpoint's (identity %s, then %s)",
+             identity, data);
     return restore_numerics(self, file);
 }
 

@@ -143,8 +143,7 @@ static ds_status snapshot_run(snapshot *self)
     ds_numerics_text(&t->numerics, sizeof numerics, numerics);
     DS_TRY(ds_arena_text(self->arena, numerics, &text));
     snapshot_text(self, "numerics", text);
-    DS_TRY(ds_arena_printf(self->arena, &text, "%016" PRIx64,
-                           t->splits->train != NULL ? t->splits->train->identity : 0));
+    DS_TRY(ds_arena_printf(self->arena, &text, "%016" PRIx64, trainer_data_identity(t)));
     snapshot_text(self, "data", text);
     snapshot_text(self, "lineage", t->lineage);
     snapshot_int(self, "format", 1);

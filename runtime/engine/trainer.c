@@ -57,6 +57,15 @@ const char *const *ds_trainer_names(const ds_trainer *self, ds_names which, size
     return list.name;
 }
 
+uint64_t trainer_data_identity(const ds_trainer *self)
+{
+    const ds_dataset *split[] = {self->splits->train, self->splits->validation};
+    uint64_t identity[2] = {0, 0};
+    for (size_t i = 0; i < 2; i++)
+        identity[i] = split[i] != NULL ? split[i]->identity : 0;
+    return identity[1] == 0 ? identity[0] : ds_hash_of(identity, sizeof identity);
+}
+
 const float *ds_trainer_params(const ds_trainer *self)
 {
     return self->sync != NULL ? ds_sync_params(self->sync) : self->own_params;

@@ -78,6 +78,9 @@ typedef struct batch_source {
     const float *value;
 } batch_source;
 
+/* trainer.c. Local. What training and its stopping rules learn from: training and validation
+ * samples. */
+uint64_t trainer_data_identity(const ds_trainer *self);
 /* memory.c. Local. USAGE when the plan needs more memory than this host has. */
 ds_status memory_check(const ds_trainer *self) DS_NODISCARD;
 /* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and
