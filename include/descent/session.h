@@ -6,7 +6,8 @@
 #include "descent/world.h"
 
 /* Collective. MPI_Init with one calling thread, under mpirun, srun or alone. Waiting ranks give
- * their core away where ranks outnumber cores. */
+ * their core away where ranks outnumber cores. USAGE where Slurm started several tasks that do not
+ * know of each other (here, or in ds_session_world). */
 DS_API ds_status ds_session_begin(int *argc, char ***argv) DS_NODISCARD;
 /* Collective. The world of all ranks that were started together. */
 DS_API ds_status ds_session_world(ds_world **out) DS_NODISCARD;

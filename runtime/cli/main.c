@@ -106,6 +106,17 @@ static ds_status main_flush(const ds_command *command, ds_status status)
     return DS_FAIL(DS_ERR_WRITE, "cannot write standard output: %s", strerror(errno));
 }
 
+/* What has no world learns from the launcher which rank it is: 0 speaks. */
+static bool main_speaks(void)
+{
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    if (rank == NULL)
+        rank = getenv("PMIX_RANK"); /* srun --mpi=pmix */
+    if (rank == NULL)
+        rank = getenv("SLURM_PROCID"); /* srun */
+    return rank == NULL || strcmp(rank, "0") == 0;
+}
+
 static int main_in_world(const ds_command *command, int argc, char **argv)
 {
     ds_auto(ds_world) world = NULL;
@@ -119,7 +130,9 @@ static int main_in_world(const ds_command *command, int argc, char **argv)
     }
     /* Errors are agreed, so rank 0 speaks for all; an MPI failure is this rank's alone and ends the
      * job. */
-    if (status != DS_OK && (world == NULL || status == DS_ERR_MPI || ds_world_rank(world) == 0))
+    bool speaks = world == NULL ? status == DS_ERR_MPI || main_speaks()
+                                : status == DS_ERR_MPI || ds_world_rank(world) == 0;
+    if (status != DS_OK && speaks)
         main_complain(status);
     fflush(NULL);
     if (status == DS_ERR_MPI)
@@ -127,19 +140,13 @@ static int main_in_world(const ds_command *command, int argc, char **argv)
     return ds_exit_code(status);
 }
 
-/* What needs no MPI learns from the launcher which rank it is: 0 speaks. */
-static bool main_speaks(void)
-{
-    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
-    if (rank == NULL)
-        rank = getenv("PMIX_RANK"); /* srun */
-    return rank == NULL || strcmp(rank, "0") == 0;
-}
-
 static int main_refuse(ds_status status)
 {
     if (status != DS_OK && main_speaks())
-        main_complain(status);
+=======
+        if (status != DS_OK && main_speaks())
+>>>>>>> e9b27bf (descent slurm: a batch script that saves, queues again and goes on; ranks that srun started apart are told so; docs/hosts.md)
+            main_complain(status);
     return ds_exit_code(status);
 }
 
@@ -179,8 +186,9 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file too large is a write error like another */
     if (command->prepare != NULL)
         command->prepare();
-    if (ds_session_begin(&argc, &argv) != DS_OK)
-        return main_refuse(DS_ERR_MPI);
+    ds_status begun = ds_session_begin(&argc, &argv);
+    if (begun != DS_OK)
+        return main_refuse(begun);
     int code = main_in_world(command, argc - 1, argv + 1);
     ds_session_end();
     return code;

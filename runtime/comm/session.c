@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "comm.h"
 
@@ -46,8 +47,39 @@ static void session_alone(void)
         setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
 }
 
+/* Tasks that srun started side by side without telling MPI of each other. The shell of a batch job
+ * has the job's SLURM_NTASKS and a SLURM_PROCID too, but no step: there one process alone is meant.
+ * 0: no such thing. */
+static long session_strangers(void)
+{
+    const char *step = getenv("SLURM_STEP_NUM_TASKS"), *job = getenv("SLURM_NTASKS"),
+               *shell = getenv("ENVIRONMENT");
+    if (getenv("SLURM_PROCID") == NULL || getenv("OMPI_COMM_WORLD_SIZE") != NULL)
+        return 0;
+    if (step == NULL && getenv("SLURM_STEP_ID") == NULL && shell != NULL &&
+        strcmp(shell, "BATCH") == 0)
+        return 0;
+    const char *text = step != NULL ? step : job;
+    long tasks = text == NULL ? 0 : strtol(text, NULL, 10);
+    return tasks > 1 ? tasks : 0;
+}
+
+static ds_status session_refuse_strangers(void)
+{
+    long tasks = session_strangers();
+    DS_CHECK(tasks == 0, DS_ERR_USAGE,
+             "Slurm started %ld tasks, but each is alone, a world of one rank: srun without "
+             "--mpi=pmix? expected srun --mpi=pmix descent ..., or mpirun descent ... inside the "
+             "allocation",
+             tasks);
+    return DS_OK;
+}
+
 ds_status ds_session_begin(int *argc, char ***argv)
 {
+    /* Open MPI would end the program in MPI_Init, with twenty lines. */
+    if (getenv("PMIX_RANK") == NULL && getenv("PMI_RANK") == NULL)
+        DS_TRY(session_refuse_strangers());
     session_yield_when_crowded();
     session_alone();
     int level = 0;
@@ -64,6 +96,11 @@ ds_status ds_session_world(ds_world **out)
     leak_pause();
     ds_status st = ds_world_create(MPI_COMM_WORLD, out);
     leak_resume();
+    if (st == DS_OK && ds_world_size(*out) == 1) {
+        st = session_refuse_strangers();
+        if (st != DS_OK)
+            ds_world_destroy(out);
+    }
     return st;
 }
 
