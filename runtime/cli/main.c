@@ -129,9 +129,9 @@ static int main_in_world(const ds_command *command, int argc, char **argv)
             status = main_flush(command, status);
     }
     /* Errors are agreed, so rank 0 speaks for all; an MPI failure is this rank's alone and ends the
-     * job. */
-    bool speaks = world == NULL ? status == DS_ERR_MPI || main_speaks()
-                                : status == DS_ERR_MPI || ds_world_rank(world) == 0;
+     * job. Ranks that srun started apart have no world, but one thing to say. */
+    bool speaks = status == DS_ERR_MPI || (world != NULL ? ds_world_rank(world) == 0
+                                                         : status != DS_ERR_USAGE || main_speaks());
     if (status != DS_OK && speaks)
         main_complain(status);
     fflush(NULL);
@@ -143,10 +143,7 @@ static int main_in_world(const ds_command *command, int argc, char **argv)
 static int main_refuse(ds_status status)
 {
     if (status != DS_OK && main_speaks())
-=======
-        if (status != DS_OK && main_speaks())
->>>>>>> e9b27bf (descent slurm: a batch script that saves, queues again and goes on; ranks that srun started apart are told so; docs/hosts.md)
-            main_complain(status);
+        main_complain(status);
     return ds_exit_code(status);
 }
 
