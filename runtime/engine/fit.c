@@ -196,9 +196,21 @@ static const char *fit_reason(const ds_trainer *t)
     return max > 0 && t->step >= max ? "max_steps" : "epochs";
 }
 
+/* After TERM or INT mpirun leaves its ranks about a second, and a slow disk may take longer to
+ * save: status.json says first what already stands. The caller's last word replaces it. */
+static void fit_foretell(const fit *self)
+{
+    int64_t stands = self->saved_step < 0 ? 0 : self->saved_step;
+    const char *reason = stands == 0
+                             ? "stopped as asked, saving; no checkpoint before this one"
+                             : "stopped as asked, saving; the checkpoint of this step stands";
+    ds_report_close(self->spec->report, "resumable", ds_exit_code(DS_STOPPED), stands, reason);
+}
+
 static ds_status fit_stopped(fit *self)
 {
     ds_trainer *t = self->trainer;
+    fit_foretell(self);
     DS_TRY(fit_save(self));
     if (self->spec->dir != NULL)
         DS_TRY(ds_checkpoint_prune(t->world, self->spec->dir, t->config->checkpoint.keep));
