@@ -1,0 +1,57 @@
+/* transpose of every table against its definition, b[j][i] = a[i][j], for sizes around the tiles;
+ * nothing else is written. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <check.h>
+
+#include "descent/kernels.h"
+
+enum { ROOM = 80 };
+
+static void transpose_once(const ds_kernels *k, size_t rows, size_t cols)
+{
+    static float a[ROOM * ROOM], b[ROOM * ROOM];
+    for (size_t i = 0; i < ROOM * ROOM; i++) {
+        a[i] = (float)i;
+        b[i] = -1;
+    }
+    k->transpose(rows, cols, a, ROOM, b, ROOM);
+    for (size_t j = 0; j < ROOM; j++)
+        for (size_t i = 0; i < ROOM; i++) {
+            float expected = j < cols && i < rows ? a[i * ROOM + j] : -1;
+            ck_assert_msg(b[j * ROOM + i] == expected,
+                          "%s, %zu x %zu: [%zu][%zu] is %g, expected %g", k->name, rows, cols, j, i,
+                          (double)b[j * ROOM + i], (double)expected);
+        }
+}
+
+START_TEST(turned_as_defined)
+{
+    static const size_t size[] = {0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 48, 67, 80};
+    const ds_kernels *k = ds_kernels_at((size_t)_i);
+    size_t n = sizeof size / sizeof *size;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            transpose_once(k, size[i], size[j]);
+    printf("# %s: %zu sizes\n", k->name, n * n);
+}
+END_TEST
+
+int main(void)
+{
+    int n = 0;
+    while (ds_kernels_at((size_t)n) != NULL)
+        n++;
+    printf("# %d kernel tables\n", n);
+    Suite *s = suite_create("transpose");
+    TCase *t = tcase_create("every table");
+    tcase_add_loop_test(t, turned_as_defined, 0, n);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_set_tap(r, "-");
+    srunner_run_all(r, CK_SILENT);
+    int bad = srunner_ntests_failed(r);
+    srunner_free(r);
+    return bad != 0 || n == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
