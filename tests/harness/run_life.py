@@ -338,6 +338,8 @@ def signals(c):
     found = status(c.folder / "term")
     c.check(found.get("state") in ("resumable", "running"), f"status.json after TERM to mpirun: {found}")
     print(f"# TERM to mpirun: {found}, {err.splitlines()[:1]}")
+    c.train("term", "--resume", edits=[*edits, f"train.max_steps={found.get('step', 0) + 40}"], ranks=3)
+    c.check(status(c.folder / "term").get("state") == "done", "the run goes on after TERM to mpirun")
     child = c.start("int2", edits=["eval.batch=1", "train.eval_every=1", "data.test.samples=20000", *edits], ranks=0)
     c.check(c.wait_step(child, "int2", 1), "no step 1")
     child.send_signal(signal.SIGINT)
