@@ -73,8 +73,12 @@ DS_API ds_status ds_report_linear_gap(ds_report *self, int64_t step,
 /* Local. Called once a step: the heartbeat of status.json and the progress line, at most about once
  * a second. */
 DS_API void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_per_s);
-/* Local. The final state of status.json: done, resumable or failed; may be said again. Errors are
- * ignored: it is the last thing a run says. */
+/* Local. Asked to stop, before the last checkpoint is tried: status.json says which step stands
+ * already. */
+DS_API void ds_report_stopping(ds_report *self, int code, int64_t step, const char *reason);
+/* Local. The final state of status.json: done, resumable or failed. Errors are ignored: it is the
+ * last thing a run says. Waits until standard output has taken what the run printed: while somebody
+ * reads, or, where the run is done, however long that takes. */
 DS_API void ds_report_close(ds_report *self, const char *state, int code, int64_t step,
                             const char *reason);
 

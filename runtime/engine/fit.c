@@ -204,7 +204,7 @@ static void fit_foretell(const fit *self)
     const char *reason = stands == 0
                              ? "stopped as asked, saving; no checkpoint before this one"
                              : "stopped as asked, saving; the checkpoint of this step stands";
-    ds_report_close(self->spec->report, "resumable", ds_exit_code(DS_STOPPED), stands, reason);
+    ds_report_stopping(self->spec->report, ds_exit_code(DS_STOPPED), stands, reason);
 }
 
 static ds_status fit_stopped(fit *self)

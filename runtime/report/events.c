@@ -212,11 +212,19 @@ void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_p
         ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
 }
 
+void ds_report_stopping(ds_report *self, int code, int64_t step, const char *reason)
+{
+    if (self == NULL || self->dir == NULL)
+        return;
+    if (ds_status_file_write(self->dir, "resumable", code, step, reason) != DS_OK)
+        ds_log(DS_LOG_WARN, "%s", ds_last_error());
+}
+
 void ds_report_close(ds_report *self, const char *state, int code, int64_t step, const char *reason)
 {
     if (self == NULL)
         return;
-    progress_close(&self->progress);
     if (self->dir != NULL && ds_status_file_write(self->dir, state, code, step, reason) != DS_OK)
         ds_log(DS_LOG_WARN, "%s", ds_last_error());
+    progress_finish(&self->progress, code == 0);
 }

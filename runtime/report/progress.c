@@ -30,7 +30,11 @@ static int progress_width(void)
 
 void progress_open(progress *self, bool quiet, int64_t total)
 {
-    *self = (progress){.out = quiet ? NULL : stdout, .total = total, .first_step = -1};
+    memset(self, 0, sizeof *self);
+    self->quiet = quiet;
+    self->total = total;
+    self->first_step = -1;
+    outlet_open(&self->out);
     if (!quiet)
         self->width = progress_width();
     self->start_ns = ds_clock_ns();
@@ -39,21 +43,22 @@ void progress_open(progress *self, bool quiet, int64_t total)
 static void progress_wipe(progress *self)
 {
     if (self->open_line)
-        fprintf(self->out, "\r\033[K");
+        outlet_write(&self->out, "\r\033[K");
     self->open_line = false;
 }
 
 void progress_say(progress *self, const char *fmt, ...)
 {
-    if (self->out == NULL)
+    if (self->quiet)
         return;
     progress_wipe(self);
+    char line[1024];
     va_list ap;
     va_start(ap, fmt);
-    vfprintf(self->out, fmt, ap);
+    vsnprintf(line, sizeof line - 1, fmt, ap);
     va_end(ap);
-    fputc('\n', self->out);
-    fflush(self->out);
+    strcat(line, "\n");
+    outlet_write(&self->out, line);
 }
 
 static void progress_eta(const progress *self, int64_t step, int64_t now, size_t room, char *text)
@@ -77,28 +82,33 @@ void progress_beat(progress *self, int64_t step, double loss, double rate)
         self->start_ns = now;
     }
     int64_t wait = self->width > 0 ? 100000000 : 2000000000;
-    if (self->out == NULL || now - self->last_ns < wait)
+    if (self->quiet || now - self->last_ns < wait || !outlet_clear(&self->out))
         return;
     self->last_ns = now;
-    char eta[64], line[256], of[32] = "";
+    char eta[64], line[256], drawn[320], of[32] = "";
     progress_eta(self, step, now, sizeof eta, eta);
     if (self->total != INT64_MAX)
         snprintf(of, sizeof of, "/%lld", (long long)self->total);
     snprintf(line, sizeof line, "step %lld%s  loss %.4f  %.0f samples/s%s", (long long)step, of,
              loss, rate, eta);
-    if (self->width == 0) {
-        fprintf(self->out, "%s\n", line);
-    } else {
-        fprintf(self->out, "\r%.*s\033[K", self->width - 1, line);
-        self->open_line = true;
-    }
-    fflush(self->out);
+    if (self->width == 0)
+        snprintf(drawn, sizeof drawn, "%s\n", line);
+    else
+        snprintf(drawn, sizeof drawn, "\r%.*s\033[K", self->width - 1, line);
+    self->open_line = self->width > 0;
+    outlet_write(&self->out, drawn);
+}
+
+void progress_finish(progress *self, bool patient)
+{
+    if (self->quiet)
+        return;
+    progress_wipe(self);
+    outlet_finish(&self->out, patient);
 }
 
 void progress_close(progress *self)
 {
-    if (self->out == NULL)
-        return;
-    progress_wipe(self);
-    fflush(self->out);
+    progress_finish(self, false);
+    outlet_close(&self->out);
 }

@@ -7,8 +7,26 @@
 
 #include "descent/report.h"
 
+/* Standard output, never waited for. */
+typedef struct outlet {
+    int fd;
+    size_t n, missing; /* bytes that wait, lines that found no room */
+    char held[1 << 16];
+} outlet;
+
+void outlet_open(outlet *self);
+/* One line, or a redrawn one; it goes when there is room for it. */
+void outlet_write(outlet *self, const char *text);
+/* Nothing waits. */
+bool outlet_clear(const outlet *self);
+/* What waits goes now; `patient`: however long that takes, else as long as somebody reads. A signal
+ * ends the wait. */
+void outlet_finish(outlet *self, bool patient);
+void outlet_close(outlet *self);
+
 typedef struct progress {
-    FILE *out;      /* NULL: quiet */
+    bool quiet;
+    outlet out;
     int width;      /* of the terminal; 0: no terminal, plain lines */
     bool open_line; /* the cursor stands behind a progress line */
     int64_t total, first_step, last_ns, start_ns;
@@ -19,6 +37,8 @@ void progress_open(progress *self, bool quiet, int64_t total);
 void progress_say(progress *self, const char *fmt, ...) DS_PRINTF(2, 3);
 /* Refresh, at most about ten times a second on a terminal, once in two seconds elsewhere. */
 void progress_beat(progress *self, int64_t step, double loss, double rate);
+/* Wipe the progress line and print what waits; see outlet_finish. */
+void progress_finish(progress *self, bool patient);
 void progress_close(progress *self);
 
 /* Replace DIR/name atomically. */
