@@ -25,11 +25,18 @@ typedef struct ds_loss_ops {
     const ds_option *options; /* NULL-name terminated, may be empty */
     size_t options_size;
     ds_target_kind target;
+    double target_min, target_max; /* of REAL targets, inclusive; both 0: any */
+    /* What an output says in the target's own terms (scores, not the loss); NULL: itself. */
+    double (*link)(double z);
     /* z (n, cols): outputs. *sum: loss summed over the rows in row order, in double, from z as it
      * stands (for cross_entropy the log-sum-exp in double). dz (n, cols, stride as z): gradient of
      * that sum; NULL when not needed; may be z itself. */
     void (*value)(const void *options, size_t n, size_t cols, const float *z, size_t stride,
                   const ds_targets *targets, double *sum, float *dz);
+    /* For gradient checks, where the loss has kinks: its sum at z by the smooth piece on which
+     * `base` (as z, same stride) lies. NULL: the loss is smooth. */
+    double (*piece)(const void *options, size_t n, size_t cols, const float *z, const float *base,
+                    size_t stride, const ds_targets *targets);
 } ds_loss_ops;
 
 DS_API const ds_loss_ops *ds_loss_at(size_t i); /* NULL past the end */

@@ -149,6 +149,24 @@ static ds_status create_label(const ds_dataset *data, const ds_value *source, co
                    split, outputs, outputs - 1, data->n_classes);
 }
 
+/* The first target that the loss cannot take. */
+static ds_status create_range(const ds_trainer *self, const ds_dataset *data, const char *split)
+{
+    const ds_loss_ops *loss = self->config->loss;
+    size_t n = data->n * data->n_targets, i = 0;
+    if (loss->target_min == 0 && loss->target_max == 0)
+        return DS_OK;
+    while (i < n && (double)data->target[i] >= loss->target_min &&
+           (double)data->target[i] <= loss->target_max)
+        i++;
+    DS_CHECK(i == n, DS_ERR_DATA,
+             "target %g of sample %zu of the %s data is out of range: loss %s takes %g to %g; mend "
+             "the data or take another loss",
+             (double)data->target[i], i / data->n_targets, split, loss->name, loss->target_min,
+             loss->target_max);
+    return DS_OK;
+}
+
 /* Do the model's outputs fit the targets? */
 static ds_status create_fit(const ds_trainer *self, const ds_dataset *data, const ds_value *source,
                             const char *split)
@@ -159,7 +177,7 @@ static ds_status create_fit(const ds_trainer *self, const ds_dataset *data, cons
     const ds_value *model = self->config->model;
     if (data->kind == DS_TARGET_REAL)
         return data->n_targets == outputs
-                   ? DS_OK
+                   ? create_range(self, data, split)
                    : ds_value_fail(model,
                                    "model: the last layer gives %zu outputs, the data has %zu "
                                    "target%s a sample",

@@ -72,13 +72,15 @@ static void evaluate_count(const evaluation *e, size_t n, double *sums)
     ds_trainer *t = e->trainer;
     size_t stride;
     const float *z = ds_workspace_output(t->evaluating, &stride);
+    double (*link)(double) = t->config->loss->link;
     for (size_t i = 0; i < n; i++, z += stride) {
         if (e->data->kind == DS_TARGET_CLASS) {
             t->confusion[(size_t)t->label[i] * e->outputs + evaluate_argmax(z, e->outputs)]++;
             continue;
         }
         for (size_t j = 0; j < e->outputs; j++) {
-            double error = (double)z[j] - (double)t->value[i * e->outputs + j];
+            double y = link != NULL ? link((double)z[j]) : (double)z[j];
+            double error = y - (double)t->value[i * e->outputs + j];
             sums[1 + 2 * j] += fabs(error);
             sums[2 + 2 * j] += error * error;
         }

@@ -89,7 +89,13 @@ def loss_numbers():
     as_double = lambda v: torch.tensor(v, dtype=torch.float32).double().reshape(rows, cols)
     losses = {
         "cross_entropy": lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(label), reduction="sum"),
+        "cross_entropy_smooth": lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(label), reduction="sum",
+                                                                            label_smoothing=0.1),
         "mse": lambda x: torch.nn.functional.mse_loss(x, as_double(y)) * rows,
+        "mae": lambda x: torch.nn.functional.l1_loss(x, as_double(y)) * rows,
+        "huber": lambda x: torch.nn.functional.huber_loss(x, as_double(y)) * rows,
+        "huber_delta": lambda x: torch.nn.functional.huber_loss(x, as_double(y), delta=0.3) * rows,
+        "binary_cross_entropy": lambda x: torch.nn.functional.binary_cross_entropy_with_logits(x, as_double(y)) * rows,
     }
     for name, loss in losses.items():
         x = as_double(z).requires_grad_()

@@ -71,11 +71,13 @@ static double largest(const double *error, size_t n)
     return most;
 }
 
-/* Errors of the net's tensors and of all together, printed. */
-static double gradcheck_net(int which, const char *how, const ds_kernels *kernels)
+/* Errors of the net's tensors and of all together, printed. loss NULL: the net's own. */
+static double gradcheck_loss(int which, const char *loss, const char *how,
+                             const ds_kernels *kernels)
 {
     model_rig rig;
-    rig_make(&rig, net[which].model, net[which].loss, net[which].rows, 1, kernels);
+    rig_make(&rig, net[which].model, loss != NULL ? loss : net[which].loss, net[which].rows, 1,
+             kernels);
     size_t n = ds_model_layout(rig.model)->n_params + 1;
     double error[16], most = 0;
     ds_gradcheck out = {n, error};
@@ -89,6 +91,19 @@ static double gradcheck_net(int which, const char *how, const ds_kernels *kernel
     rig_free(&rig);
     return most;
 }
+
+static double gradcheck_net(int which, const char *how, const ds_kernels *kernels)
+{
+    return gradcheck_loss(which, NULL, how, kernels);
+}
+
+START_TEST(sound_losses_pass)
+{
+    const ds_loss_ops *loss = ds_loss_at((size_t)_i);
+    double most = gradcheck_loss(0, loss->name, loss->name, ds_kernels_find("auto"));
+    ck_assert_double_lt(most, TOLERANCE);
+}
+END_TEST
 
 START_TEST(sound_layers_pass)
 {
@@ -119,7 +134,11 @@ int main(void)
     Suite *s = suite_create("gradcheck");
     TCase *t = tcase_create("gradcheck");
     tcase_set_timeout(t, 100);
-    printf("# %d nets\n", (int)NETS);
+    int losses = 0;
+    while (ds_loss_at((size_t)losses) != NULL)
+        losses++;
+    printf("# %d nets, %d losses\n", (int)NETS, losses);
+    tcase_add_loop_test(t, sound_losses_pass, 0, losses);
     tcase_add_loop_test(t, sound_layers_pass, 0, NETS);
     tcase_add_loop_test(t, one_percent_shows, 0, NETS);
     suite_add_tcase(s, t);

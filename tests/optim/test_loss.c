@@ -11,14 +11,16 @@
 #include "descent/rng.h"
 
 #include "../golden/golden.h"
+#include "with_options.h"
 
 const ds_loss_ops *ds_scalar_loss_at(size_t i);
 const ds_loss_ops *ds_avx2_loss_at(size_t i);
 
 enum { ROWS = 5, COLS = 83, STRIDE = 96, SIZE = ROWS * STRIDE };
 
-static float z[SIZE], y[ROWS * COLS], d[SIZE];
+static float z[SIZE], base[SIZE], y[ROWS * COLS], d[SIZE];
 static int32_t label[ROWS];
+static double options_room[16];
 static const ds_targets targets = {.label = label, .value = y, .width = COLS};
 
 static void fill(void)
@@ -32,27 +34,58 @@ static void fill(void)
         label[i] = (int32_t)((17 * i + 5) % COLS);
 }
 
+/* Defaults and what `text` changes. */
+static const void *options_of(const ds_loss_ops *o, const char *text)
+{
+    ds_arena *arena = NULL;
+    ck_assert_uint_le(o->options_size, sizeof options_room);
+    ck_assert_int_eq(ds_arena_create("test", &arena), DS_OK);
+    ck_assert_msg(with_options(o->options, text, arena, options_room) == DS_OK, "%s: %s", o->name,
+                  ds_last_error());
+    ds_arena_destroy(&arena); /* losses keep no texts */
+    return options_room;
+}
+
 static double value(const ds_loss_ops *o, float *dz)
 {
-    static const double none[16];
     double sum = -1;
-    o->value(none, ROWS, COLS, z, STRIDE, &targets, &sum, dz);
+    o->value(options_of(o, ""), ROWS, COLS, z, STRIDE, &targets, &sum, dz);
     return sum;
 }
+
+/* The loss by the smooth piece around `base`, if it has kinks. */
+static double smooth(const ds_loss_ops *o)
+{
+    if (o->piece == NULL)
+        return value(o, NULL);
+    return o->piece(options_of(o, ""), ROWS, COLS, z, base, STRIDE, &targets);
+}
+
+/* A piece is the loss itself where it was taken. */
+START_TEST(pieces_make_the_loss)
+{
+    const ds_loss_ops *o = ds_loss_at((size_t)_i);
+    memcpy(base, z, sizeof base);
+    const double a = value(o, NULL), b = smooth(o);
+    printf("# %s: %.17g, by pieces %.17g\n", o->name, a, b);
+    ck_assert(fabs(a - b) <= 1e-14 * a);
+}
+END_TEST
 
 START_TEST(gradient_is_the_difference)
 {
     const ds_loss_ops *o = ds_loss_at((size_t)_i);
     value(o, d);
     double most = 0;
+    memcpy(base, z, sizeof base);
     for (size_t i = 0; i < ROWS; i++)
         for (size_t j = 0; j < COLS; j++) {
             float *at = &z[i * STRIDE + j];
             const float old = *at, high = old + 1e-3f, low = old - 1e-3f;
             *at = high;
-            double difference = value(o, NULL);
+            double difference = smooth(o);
             *at = low;
-            difference = (difference - value(o, NULL)) / ((double)high - (double)low);
+            difference = (difference - smooth(o)) / ((double)high - (double)low);
             *at = old;
             const double off = fabs(difference - (double)d[i * STRIDE + j]);
             most = off > most ? off : most;
@@ -77,7 +110,7 @@ START_TEST(in_place_and_padding)
     ck_assert_double_eq(value(o, z), apart);
     ck_assert_int_eq(memcmp(z, d, sizeof z), 0);
     double sum = -1;
-    o->value(NULL, 0, COLS, z, STRIDE, &targets, &sum, d);
+    o->value(options_of(o, ""), 0, COLS, z, STRIDE, &targets, &sum, d);
     ck_assert_double_eq(sum, 0);
 }
 END_TEST
@@ -121,20 +154,41 @@ START_TEST(nan_gets_out)
 }
 END_TEST
 
-START_TEST(as_pytorch)
+/* The cases of make_golden.py; a loss of the registry without one is an error. */
+static const struct {
+    const char *name, *loss, *options;
+} golden[] = {
+    {"cross_entropy", "cross_entropy", ""},
+    {"cross_entropy_smooth", "cross_entropy", "label_smoothing=0.1"},
+    {"mse", "mse", ""},
+    {"mae", "mae", ""},
+    {"huber", "huber", ""},
+    {"huber_delta", "huber", "delta=0.3"},
+    {"binary_cross_entropy", "binary_cross_entropy", ""},
+};
+
+START_TEST(has_a_golden_case)
 {
     const ds_loss_ops *o = ds_loss_at((size_t)_i);
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++)
+        n += strcmp(golden[i].loss, o->name) == 0;
+    ck_assert_msg(n > 0, "%s has no golden case", o->name);
+}
+END_TEST
+
+START_TEST(as_pytorch)
+{
+    const ds_loss_ops *o = ds_loss_find(golden[_i].loss);
+    ck_assert_ptr_nonnull(o);
     enum { R = 6, C = 11, K = R * C };
     double x[K], t[K], l[R], want[K], sum, got;
     float zf[K], yf[K], dz[K];
     int32_t class[R];
     char name[64];
-    snprintf(name, sizeof name, "%s/gradient", o->name);
-    if (golden_read(GOLDEN "/losses.txt", name, K, want) == 0) {
-        printf("# %s: PyTorch has no such loss\n", o->name);
-        return;
-    }
-    snprintf(name, sizeof name, "%s/sum", o->name);
+    snprintf(name, sizeof name, "%s/gradient", golden[_i].name);
+    ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", name, K, want), K);
+    snprintf(name, sizeof name, "%s/sum", golden[_i].name);
     ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", name, 1, &sum), 1);
     ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", "z", K, x), K);
     ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", "value", K, t), K);
@@ -144,10 +198,10 @@ START_TEST(as_pytorch)
     for (size_t i = 0; i < R; i++)
         class[i] = (int32_t)l[i];
     const ds_targets at = {.label = class, .value = yf, .width = C};
-    o->value(NULL, R, C, zf, C, &at, &got, dz);
+    o->value(options_of(o, golden[_i].options), R, C, zf, C, &at, &got, dz);
     const double off = golden_distance(K, dz, want), off_sum = fabs(got - sum) / sum;
-    printf("# %s: sum off by %.2g, gradient by %.2g from PyTorch (at most 1e-10, 1e-6)\n", o->name,
-           off_sum, off);
+    printf("# %s: sum off by %.2g, gradient by %.2g from PyTorch (at most 1e-10, 1e-6)\n",
+           golden[_i].name, off_sum, off);
     ck_assert(off_sum <= 1e-10 && off <= 1e-6);
 }
 END_TEST
@@ -167,7 +221,7 @@ START_TEST(cross_entropy_of_any_size)
         const double slope = x > 700 ? 1 : exp(x) / (1 + exp(x));
         double sum;
         float dz[2];
-        o->value(NULL, 1, 2, pairs[i], 2, &at, &sum, dz);
+        o->value(options_of(o, ""), 1, 2, pairs[i], 2, &at, &sum, dz);
         printf("# (%g, %g): loss %.17g, closed form %.17g, gradient %g %g\n", (double)pairs[i][0],
                (double)pairs[i][1], sum, want, (double)dz[0], (double)dz[1]);
         ck_assert(fabs(sum - want) <= 1e-15 * (1 + want));
@@ -187,11 +241,13 @@ int main(void)
     Suite *s = suite_create("loss");
     TCase *t = tcase_create("every loss");
     tcase_add_checked_fixture(t, fill, NULL);
+    tcase_add_loop_test(t, pieces_make_the_loss, 0, n);
     tcase_add_loop_test(t, gradient_is_the_difference, 0, n);
     tcase_add_loop_test(t, in_place_and_padding, 0, n);
     tcase_add_loop_test(t, instruction_sets_agree, 0, n);
     tcase_add_loop_test(t, nan_gets_out, 0, n);
-    tcase_add_loop_test(t, as_pytorch, 0, n);
+    tcase_add_loop_test(t, has_a_golden_case, 0, n);
+    tcase_add_loop_test(t, as_pytorch, 0, (int)(sizeof golden / sizeof *golden));
     tcase_add_test(t, cross_entropy_of_any_size);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

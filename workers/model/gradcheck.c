@@ -3,9 +3,9 @@
  * (C. Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Adv. Eng. Software 4, 1982).
  * Two things stand against 1e-3 in float32. Rounding wants large steps, and relu has kinks that
  * large steps cross (a dense direction crosses hundreds, an error of per cents). So each
- * piecewise-linear activation is held at the slopes of the base point: the same function near it,
- * smooth far from it. Costs up to 16 forwards of one shard a direction and tensor. Allocates; not
- * for a step. */
+ * piecewise-linear activation is held at the slopes of the base point, and a loss with kinks at its
+ * piece: the same function near it, smooth far from it. Costs up to 16 forwards of one shard a
+ * direction and tensor. Allocates; not for a step. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +24,7 @@ typedef struct gradcheck {
     const float *params;
     float *point, *grad; /* flat blocks: where the loss is asked for; the gradient under test */
     float **slope;       /* (n_layers): slopes held, dense (rows, out); NULL: layer as it is */
+    float *base;         /* (rows, out) the outputs there, where the loss has kinks; else NULL */
     double *reach;       /* (n_params): the largest step of an element */
 } gradcheck;
 
@@ -70,6 +71,9 @@ static ds_status gradcheck_base(gradcheck *self)
         DS_TRY(self->slope[l] != NULL ? gradcheck_hold(self, l, &rows)
                                       : ds_workspace_layer(self->w, l, self->params, &rows));
     }
+    ds_rows last = gradcheck_rows(self, m->n_layers - 1);
+    if (self->base != NULL)
+        memcpy(self->base, last.y, last.n * last.y_stride * sizeof *self->base);
     return DS_OK;
 }
 
@@ -86,8 +90,13 @@ static ds_status gradcheck_loss(gradcheck *self, double *out)
         else
             DS_TRY(ds_workspace_layer(self->w, l, self->point, &rows));
     }
-    spec->loss->value(spec->loss_options, rows.n, ds_shape_elements(ds_model_output(m)), rows.y,
-                      rows.y_stride, &self->shard->targets, out, NULL);
+    size_t outputs = ds_shape_elements(ds_model_output(m));
+    if (self->base != NULL)
+        *out = spec->loss->piece(spec->loss_options, rows.n, outputs, rows.y, self->base,
+                                 rows.y_stride, &self->shard->targets);
+    else
+        spec->loss->value(spec->loss_options, rows.n, outputs, rows.y, rows.y_stride,
+                          &self->shard->targets, out, NULL);
     return DS_OK;
 }
 
@@ -239,6 +248,10 @@ static ds_status gradcheck_room(gradcheck *self)
                                  ds_shape_elements(&m->layer[l].out) * sizeof(float), "slopes",
                                  &self->slope[l]));
     memcpy(self->point, self->params, n * sizeof(float));
+    size_t stride = ds_stride_for(ds_shape_elements(ds_model_output(m)));
+    if (self->w->spec.loss->piece != NULL)
+        DS_TRY(ds_arena_take(self->arena, self->shard->rows, stride * sizeof(float), "outputs",
+                             &self->base));
     return DS_OK;
 }
 
