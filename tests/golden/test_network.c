@@ -21,6 +21,7 @@ static ds_workspace *workspace;
 static float *params, *grad, *slot[DS_OPTIM_MAX_SLOTS];
 static int32_t label[ROWS];
 static double room[ROOM], options[16];
+static double loss_options[16];
 
 static void need(ds_status status)
 {
@@ -62,11 +63,12 @@ static ds_value *config_of_model(void)
 static void create(void)
 {
     need(ds_arena_create("test", &arena));
+    need(with_options(ds_loss_find("cross_entropy")->options, "", arena, loss_options));
     need(ds_model_create(config_of_model(), CLASSES, &model));
     const ds_workspace_spec spec = {.model = model,
                                     .kernels = ds_kernels_find("auto"),
                                     .loss = ds_loss_find("cross_entropy"),
-                                    .loss_options = options,
+                                    .loss_options = loss_options,
                                     .rows = ROWS,
                                     .shards = MOST_SHARDS,
                                     .training = true};
