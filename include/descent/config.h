@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "descent/codec.h"
 #include "descent/loss.h"
 #include "descent/lr.h"
 #include "descent/optim.h"
@@ -20,7 +21,8 @@ typedef struct ds_batch_config {
 typedef struct ds_sync_config {
     const char *strategy;  /* "exact", "allreduce", later ones; checked against the registry by
                               runtime/sync */
-    const char *compress;  /* "none" */
+    const char *compress;  /* "none", or the codec's name */
+    ds_codec codec;        /* ops NULL: none; scale 1 */
     const char *transport; /* "auto", "shared", "direct" */
     int64_t bucket;        /* bytes */
 } ds_sync_config;

@@ -64,6 +64,13 @@ static void list_strategies(void)
         list_member(ds_sync_name(i), ds_sync_help(i), NULL);
 }
 
+static void list_codecs(void)
+{
+    list_member("none", "floats as they are", NULL);
+    for (size_t i = 0; ds_codec_at(i) != NULL; i++)
+        list_member(ds_codec_at(i)->name, ds_codec_at(i)->help, ds_codec_at(i)->options);
+}
+
 static void list_kernels(void)
 {
     for (size_t i = 0; ds_kernels_at(i) != NULL; i++)
@@ -89,6 +96,7 @@ static const struct {
                   {"schedules", list_schedules},
                   {"formats", list_formats},
                   {"strategies", list_strategies},
+                  {"codecs", list_codecs},
                   {"kernels", list_kernels}};
 enum { LIST_TABLES = sizeof list_table / sizeof *list_table };
 
@@ -113,7 +121,7 @@ static ds_status list_run(ds_world *world, int argc, char **argv)
     const char *closest = met ? NULL : ds_closest(wanted, LIST_TABLES, names);
     DS_CHECK(met, DS_ERR_USAGE,
              "list: unknown '%s'%s%s%s; expected keys, layers, losses, optimizers, schedules, "
-             "formats, strategies or kernels",
+             "formats, strategies, codecs or kernels",
              wanted, closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
              closest == NULL ? "" : "')");
     return DS_OK;
@@ -122,7 +130,7 @@ static ds_status list_run(ds_world *world, int argc, char **argv)
 extern const ds_command ds_command_list;
 const ds_command ds_command_list = {
     .name = "list",
-    .usage = "list [keys|layers|losses|optimizers|schedules|formats|strategies|kernels]",
+    .usage = "list [keys|layers|losses|optimizers|schedules|formats|strategies|codecs|kernels]",
     .help = "Everything a config can name, with options, types, ranges and defaults; keys: the "
             "config's own.\n",
     .run = list_run,

@@ -1,5 +1,5 @@
-/* Sections that name a member of a registry: loss, optimizer, lr. `optimizer: adamw` is short for
- * {name: adamw}. The member's own options stand beside the common ones. */
+/* Sections that name a member of a registry: loss, optimizer, lr; sync names a codec. `optimizer:
+ * adamw` is short for {name: adamw}. The member's own options stand beside the common ones. */
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +18,7 @@ typedef struct named_kind {
     const char *section; /* the key in the config */
     const char *key;     /* of the name inside the map */
     const char *word;    /* in messages */
+    const char *what;    /* owns the options in messages; NULL: word and member */
     const char *fallback;
     const ds_option *common;
     bool (*at)(size_t i, named_member *out);
@@ -45,6 +46,16 @@ static bool named_lr_at(size_t i, named_member *out)
     if (ops != NULL)
         *out = (named_member){ops->name, ops->options, ops->options_size};
     return ops != NULL;
+}
+
+/* Index 0 is `none`. */
+static bool named_codec_at(size_t i, named_member *out)
+{
+    const ds_codec_ops *ops = i == 0 ? NULL : ds_codec_at(i - 1);
+    *out = (named_member){.name = "none"};
+    if (ops != NULL)
+        *out = (named_member){ops->name, ops->options, ops->options_size};
+    return i == 0 || ops != NULL;
 }
 
 /* The long form of the section: {key: name} for a bare name or for nothing. */
@@ -124,66 +135,83 @@ static ds_status named_complete(ds_config *self, const named_kind *kind, const c
 /* What a section gives. */
 typedef struct named_found {
     size_t index; /* in the registry */
-    ds_raw_named common;
     void *options;
     const ds_value *map; /* long form */
     named_member member;
 } named_found;
 
+/* `common` is the struct that kind->common fills. */
 static ds_status named_read(ds_config *self, const named_kind *kind, const ds_value *raw,
-                            named_found *out)
+                            void *common, named_found *out)
 {
     char what[96];
     DS_TRY(named_lengthen(self, kind, raw, &out->map));
     DS_TRY(named_find(kind, out->map, &out->index, &out->member));
     DS_TRY(named_complete(self, kind, out->member.name, &out->map));
-    snprintf(what, sizeof what, "%s %s", kind->word, out->member.name);
+    if (kind->what != NULL)
+        snprintf(what, sizeof what, "%s", kind->what);
+    else
+        snprintf(what, sizeof what, "%s %s", kind->word, out->member.name);
     const ds_option *tables[] = {kind->common, out->member.options};
     DS_TRY(ds_options_check(2, tables, out->map, what));
-    DS_TRY(ds_options_fill(kind->common, out->map, what, self->arena, &out->common));
+    DS_TRY(ds_options_fill(kind->common, out->map, what, self->arena, common));
     DS_TRY(ds_arena_take(self->arena, 1, out->member.options_size, what, &out->options));
     return ds_options_fill(out->member.options, out->map, what, self->arena, out->options);
 }
 
 static ds_status named_resolve(ds_config *self, const named_kind *kind, const ds_value *raw,
-                               const named_found *found, ds_value *root)
+                               const void *common, const named_found *found, ds_value *root)
 {
     ds_value *map = NULL;
     DS_TRY(ds_config_open(self, kind->section, raw, root, &map));
-    DS_TRY(ds_config_resolve(self, kind->common, &found->common, found->map, map));
+    DS_TRY(ds_config_resolve(self, kind->common, common, found->map, map));
     return ds_config_resolve(self, found->member.options, found->options, found->map, map);
 }
 
 ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root)
 {
-    static const named_kind kind = {"loss",       "name", "loss", NULL, ds_config_loss_options,
-                                    named_loss_at};
+    static const named_kind kind = {.section = "loss",
+                                    .key = "name",
+                                    .word = "loss",
+                                    .common = ds_config_loss_options,
+                                    .at = named_loss_at};
+    ds_raw_named common = {0};
     named_found found = {0};
-    DS_TRY(named_read(self, &kind, raw, &found));
+    DS_TRY(named_read(self, &kind, raw, &common, &found));
     self->loss = ds_loss_at(found.index);
     self->loss_options = found.options;
-    return named_resolve(self, &kind, raw, &found, root);
+    return named_resolve(self, &kind, raw, &common, &found, root);
 }
 
 ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw, ds_value *root)
 {
-    static const named_kind kind = {
-        "optimizer", "name", "optimizer", "adamw", ds_config_optimizer_options, named_optim_at};
+    static const named_kind kind = {.section = "optimizer",
+                                    .key = "name",
+                                    .word = "optimizer",
+                                    .fallback = "adamw",
+                                    .common = ds_config_optimizer_options,
+                                    .at = named_optim_at};
+    ds_raw_named common = {0};
     named_found found = {0};
-    DS_TRY(named_read(self, &kind, raw, &found));
+    DS_TRY(named_read(self, &kind, raw, &common, &found));
     self->optimizer = ds_optim_at(found.index);
     if (self->optimizer->check != NULL)
         DS_TRY(self->optimizer->check(found.options));
     self->optimizer_options = found.options;
-    self->lr = found.common.lr;
-    self->clip_norm = found.common.clip_norm;
-    return named_resolve(self, &kind, raw, &found, root);
+    self->lr = common.lr;
+    self->clip_norm = common.clip_norm;
+    return named_resolve(self, &kind, raw, &common, &found, root);
 }
 
 ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root)
 {
-    static const named_kind kind = {"lr",       "schedule",           "schedule",
-                                    "constant", ds_config_lr_options, named_lr_at};
+    static const named_kind kind = {.section = "lr",
+                                    .key = "schedule",
+                                    .word = "schedule",
+                                    .fallback = "constant",
+                                    .common = ds_config_lr_options,
+                                    .at = named_lr_at};
+    ds_raw_named common = {0};
     named_found found = {0};
     double rate = 0.0;
     if (raw != NULL && raw->kind == DS_VALUE_SCALAR && !ds_value_is_null(raw) &&
@@ -192,9 +220,35 @@ ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root
                              "lr is '%.60s', expected a schedule such as constant or cosine; the "
                              "rate itself is optimizer.lr",
                              raw->text);
-    DS_TRY(named_read(self, &kind, raw, &found));
+    DS_TRY(named_read(self, &kind, raw, &common, &found));
     self->schedule = ds_lr_at(found.index);
     self->schedule_options = found.options;
-    self->warmup_steps = found.common.warmup_steps;
-    return named_resolve(self, &kind, raw, &found, root);
+    self->warmup_steps = common.warmup_steps;
+    return named_resolve(self, &kind, raw, &common, &found, root);
+}
+
+ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *root)
+{
+    static const named_kind kind = {.section = "sync",
+                                    .key = "compress",
+                                    .word = "codec",
+                                    .what = "sync",
+                                    .fallback = "none",
+                                    .common = ds_config_sync_options,
+                                    .at = named_codec_at};
+    ds_raw_sync common = {0};
+    named_found found = {0};
+    char text[96];
+    if (raw != NULL && raw->kind == DS_VALUE_SCALAR && !ds_value_is_null(raw))
+        return ds_value_fail(raw, "sync is %s, expected a map of options",
+                             ds_value_describe(raw, sizeof text, text));
+    DS_TRY(named_read(self, &kind, raw, &common, &found));
+    self->sync = (ds_sync_config){.strategy = common.strategy, .bucket = common.bucket};
+    self->sync.compress = found.member.name;
+    self->sync.codec = (ds_codec){NULL, found.options, 1.0f};
+    if (found.index > 0)
+        self->sync.codec.ops = ds_codec_at(found.index - 1);
+    DS_TRY(ds_config_choice(self, ds_config_sync_options, "transport", common.transport,
+                            &self->sync.transport));
+    return named_resolve(self, &kind, raw, &common, &found, root);
 }

@@ -46,7 +46,8 @@ typedef struct ds_raw_batch {
 } ds_raw_batch;
 typedef struct ds_raw_sync {
     const char *strategy;
-    int compress, transport;
+    const char *compress;
+    int transport;
     int64_t bucket;
 } ds_raw_sync;
 typedef struct ds_raw_compute {

@@ -117,19 +117,6 @@ ds_status ds_config_take_batch(ds_config *self, const ds_value *raw, ds_value *r
     return ds_config_resolve(self, ds_config_batch_options, &b, raw, map);
 }
 
-ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *root)
-{
-    const ds_option *table = ds_config_sync_options;
-    ds_raw_sync s = {0};
-    ds_value *map = NULL;
-    DS_TRY(ds_options_parse(table, raw, "sync", self->arena, &s));
-    self->sync = (ds_sync_config){.strategy = s.strategy, .bucket = s.bucket};
-    DS_TRY(ds_config_choice(self, table, "compress", s.compress, &self->sync.compress));
-    DS_TRY(ds_config_choice(self, table, "transport", s.transport, &self->sync.transport));
-    DS_TRY(ds_config_open(self, "sync", raw, root, &map));
-    return ds_config_resolve(self, table, &s, raw, map);
-}
-
 ds_status ds_config_take_compute(ds_config *self, const ds_value *raw, ds_value *root)
 {
     const ds_option *table = ds_config_compute_options;

@@ -98,7 +98,7 @@ const ds_option ds_config_lr_options[] = {
 };
 const ds_option ds_config_sync_options[] = {
     TEXT(ds_raw_sync, strategy, "exact", 0, "how gradients become one update"),
-    CHOICE(ds_raw_sync, compress, NULL, "none", 0, "gradient compression"),
+    TEXT(ds_raw_sync, compress, "none", 0, "codec of what is sent, its options beside it; or none"),
     CHOICE(ds_raw_sync, transport, NULL, "auto|shared|direct", NEUTRAL, "memory or messages"),
     BYTES(ds_raw_sync, bucket, "4 MiB", 1, NEUTRAL, "gradients sent at once"),
     END,

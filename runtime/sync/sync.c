@@ -57,13 +57,16 @@ static ds_status sync_choice(const ds_config *config, const char *key, const cha
 ds_status ds_sync_check(const ds_config *config)
 {
     static const char *const transports[] = {"auto", "shared", "direct"};
-    static const char *const codecs[] = {"none"};
     const char *names[SYNC_N];
     for (size_t i = 0; i < SYNC_N; i++)
         names[i] = sync_table[i]->name;
     DS_TRY(sync_choice(config, "strategy", config->sync.strategy, SYNC_N, names));
     DS_TRY(sync_choice(config, "transport", config->sync.transport, 3, transports));
-    DS_TRY(sync_choice(config, "compress", config->sync.compress, 1, codecs));
+    if (config->sync.codec.ops != NULL && !sync_find(config->sync.strategy)->codecs)
+        return ds_value_fail(ds_value_find(ds_value_find(config->root, "sync"), "compress"),
+                             "sync.compress is '%s', but strategy '%s' sends floats as they are: "
+                             "expected none",
+                             config->sync.compress, config->sync.strategy);
     return DS_OK;
 }
 

@@ -21,6 +21,7 @@ struct ds_sync {
 struct ds_sync_ops {
     const char *name;
     const char *help;
+    bool codecs; /* heeds sync.compress */
     /* Collective. Allocate params, partials and what a step needs. All ranks then agree. */
     ds_status (*create)(ds_sync *self);
     /* Accepts a half-built self. */

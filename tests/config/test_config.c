@@ -21,6 +21,7 @@ START_TEST(defaults_are_the_design_s)
     ck_assert_int_eq(c->batch.accumulate, 1);
     ck_assert_str_eq(c->sync.strategy, "exact");
     ck_assert_str_eq(c->sync.compress, "none");
+    ck_assert_ptr_null(c->sync.codec.ops);
     ck_assert_str_eq(c->sync.transport, "auto");
     ck_assert_int_eq(c->sync.bucket, 4 << 20);
     ck_assert_str_eq(c->compute.kernels, "auto");

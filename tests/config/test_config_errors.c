@@ -82,6 +82,15 @@ static const struct {
      "together"},
     {BASE "sync: {bucket: 4 MB}\n",
      "spiral.yaml:5:16: sync: bucket is '4 MB', expected bytes (as 4096, 16 KiB, 4 MiB) >= 1"},
+    {BASE "sync: {compress: fp61}\n",
+     "spiral.yaml:5:18: unknown codec 'fp61' (closest: 'fp16'; known: none, fp16, bf16, int8)"},
+    {BASE "sync: {compress: int8, block: 0}\n",
+     "spiral.yaml:5:31: sync: block is '0', expected one of 16, 32, 64, 128, 256, 512, 1024, 2048, "
+     "4096"},
+    {BASE "sync: {compress: fp16, block: 256}\n",
+     "spiral.yaml:5:24: sync: unknown option 'block' (options: strategy, compress, transport, "
+     "bucket)"},
+    {BASE "sync: int8\n", "spiral.yaml:5:7: sync is 'int8', expected a map of options"},
     {BASE "sync: {transport: [a]}\n",
      "spiral.yaml:5:8: sync: transport is a list, expected one of auto, shared, direct"},
     {BASE "compute: {kernels: openblass}\n", "spiral.yaml:5:20: compute: unknown kernels "

@@ -54,7 +54,8 @@ static inline void case_open(test_case *c, const ds_optim_ops *optimizer, int V,
     c->config.clip_norm = clip;
     c->config.batch = (ds_batch_config){64, V, 1};
     c->config.train.max_steps = STEPS;
-    c->config.sync = (ds_sync_config){"exact", "none", "auto", 16 << 10};
+    c->config.sync = (ds_sync_config){
+        .strategy = "exact", .compress = "none", .transport = "auto", .bucket = 16 << 10};
 }
 
 /* Gradients of shard k at step t: elements of very different size, so that the order of additions
