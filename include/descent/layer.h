@@ -40,6 +40,7 @@ typedef struct ds_layer {
     ds_shape in, out;          /* of one sample; prepare sets out */
     size_t kept;   /* prepare sets: floats a sample kept from forward to backward besides x and y */
     size_t shared; /* prepare sets: floats that the shards of a pass share in backward */
+    size_t scratch; /* prepare sets: floats one call may use for itself */
     size_t n_params;
     const ds_param *param[DS_LAYER_MAX_PARAMS]; /* valid once the model stands */
     void *plan; /* prepare may set: the layer's own constants, in the model's arena */
@@ -55,9 +56,11 @@ typedef struct ds_rows {
     float *dx;     /* (n, in) or NULL where nobody needs it; same block as dy for in-place layers */
     float *kept;   /* (n, kept) */
     float *shared; /* (shared), as share() has filled it where shares() said so */
+    float *scratch;                         /* (scratch), unspecified at the start of each call */
     size_t x_stride, y_stride, kept_stride; /* dx strides as x, dy as y */
     bool training;
-    int64_t step;    /* for counter-based randomness */
+    uint64_t seed; /* for counter-based randomness, with step and position */
+    int64_t step;
     size_t position; /* of the first row in the step's batch */
 } ds_rows;
 
@@ -69,6 +72,7 @@ struct ds_layer_ops {
     bool in_place;            /* y may overwrite x, and dx dy: backward never reads x */
     bool reads_y;             /* backward reads y: what follows must not overwrite it */
     bool view;                /* y is x as it lies; forward and backward are never called */
+    size_t in_dims;           /* dimensions its input must have; 0: any */
     ds_activation activation; /* what it is to a preceding layer's default init, or NONE */
     /* Check the input shape, set out, kept and plan, declare parameters. Errors: USAGE naming
      * layer, found, expected. */
@@ -78,6 +82,9 @@ struct ds_layer_ops {
     /* dx from dy. */
     ds_status (*backward)(const ds_layer *self, const ds_kernels *k, const float *params,
                           const ds_rows *rows);
+    /* For a layer with kinks (NULL: smooth): y of one sample at x, with the slopes or winners that
+     * it chose at `base`. x and y may be one block where in_place is set. */
+    void (*held)(const ds_layer *self, const float *base, const float *x, float *y);
     /* Does backward of a shard of n rows read rows->shared? Then share() fills it once before the
      * first such shard of a pass. A function of the layer, n and the kernels; NULL: never. */
     bool (*shares)(const ds_layer *self, const ds_kernels *k, size_t n);

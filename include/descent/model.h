@@ -40,6 +40,7 @@ typedef struct ds_workspace_spec {
     const void *loss_options;
     size_t rows;
     int shards;
+    uint64_t seed; /* of layers that draw at random */
     bool training;
 } ds_workspace_spec;
 DS_API ds_status ds_workspace_create(const ds_workspace_spec *spec,

@@ -283,6 +283,7 @@ static ds_status create_workspaces(ds_trainer *self)
                               .loss_options = self->config->loss_options,
                               .rows = (size_t)self->config->eval_batch,
                               .shards = 1,
+                              .seed = self->config->seed,
                               .training = false};
     DS_TRY(ds_workspace_create(&spec, &self->evaluating));
     if (self->inference)

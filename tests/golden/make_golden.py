@@ -198,4 +198,5 @@ def main():
     (HERE / "mlp20.csv").write_text(network_csv())
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -15,13 +15,16 @@ static int n_layers(void)
     return n;
 }
 
-/* `NAME: {units: 5}`: required options get 5. */
+/* `NAME: {units: 5}`: required options get 5, what is no number a value that fits. */
 static void layer_entry(const ds_layer_ops *ops, size_t room, char *text)
 {
     size_t used = (size_t)snprintf(text, room, "{%s: {", ops->name);
     for (const ds_option *o = ops->options; o != NULL && o->name != NULL; o++)
         if (o->flags & DS_OPTION_REQUIRED)
-            used += (size_t)snprintf(text + used, room - used, "%s: 5, ", o->name);
+            used += (size_t)snprintf(text + used, room - used, "%s: %s, ", o->name,
+                                     strcmp(o->name, "shape") == 0    ? "[2, 3, 4]"
+                                     : strcmp(o->name, "kernel") == 0 ? "2"
+                                                                      : "5");
     snprintf(text + used, room - used, "trainable: true}}");
 }
 
@@ -34,9 +37,11 @@ START_TEST(gradients_are_right)
     model_rig rig;
     double error[16];
     layer_entry(ops, sizeof entry, entry);
+    const char *shape = ops->in_dims == 3 ? "2, 3, 4" : ops->in_dims == 2 ? "4, 6" : "24";
     snprintf(model, sizeof model,
-             "model: {input: [10], layers: [{dense: {units: 24}}, %s, {dense: {units: 3}}]}",
-             entry);
+             "model: {input: [10], layers: [{dense: {units: 24}}, {reshape: {shape: [%s]}}, %s, "
+             "{dense: {units: 3}}]}",
+             shape, entry);
     rig_make(&rig, model, "mse", 16, 1, ds_kernels_find("ref"));
     ds_gradcheck out = {ds_model_layout(rig.model)->n_params + 1, error};
     ds_shard shard = rig_shard(&rig, 0, 16);

@@ -28,3 +28,10 @@ ds_status ds_activation_backward(const ds_layer *self, const ds_kernels *k, cons
                          rows->dx, rows->x_stride);
     return DS_OK;
 }
+
+void ds_activation_held(const ds_layer *self, const float *base, const float *x, float *y)
+{
+    float below = self->ops->activation == DS_ACT_RELU ? 0.0f : 0.01f;
+    for (size_t i = 0; i < ds_shape_elements(&self->in); i++)
+        y[i] = base[i] > 0 ? x[i] : below * x[i];
+}

@@ -11,5 +11,7 @@ ds_status ds_activation_forward(const ds_layer *self, const ds_kernels *k, const
                                 const ds_rows *rows);
 ds_status ds_activation_backward(const ds_layer *self, const ds_kernels *k, const float *params,
                                  const ds_rows *rows);
+/* held of relu and leaky_relu: x times the slope at base. */
+void ds_activation_held(const ds_layer *self, const float *base, const float *x, float *y);
 
 #endif

@@ -12,4 +12,5 @@ const ds_layer_ops ds_layer_leaky_relu = {
     .prepare = ds_activation_prepare,
     .forward = ds_activation_forward,
     .backward = ds_activation_backward,
+    .held = ds_activation_held,
 };

@@ -35,10 +35,11 @@ static const ds_option build_table[] = {
     {.name = NULL},
 };
 
-/* Put the place in the config before a message already recorded. */
+/* Put the place in the config before a message already recorded, unless it has one. */
 static ds_status build_at(const ds_value *at, ds_status status)
 {
-    if (status == DS_OK || at->source == NULL)
+    if (status == DS_OK || at->source == NULL ||
+        strncmp(ds_last_error(), at->source, strlen(at->source)) == 0)
         return status;
     return at->line > 0 ? ds_fail_prefix(status, "%s:%d:%d: ", at->source, at->line, at->column)
                         : ds_fail_prefix(status, "%s: ", at->source);

@@ -3,9 +3,9 @@
  * (C. Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Adv. Eng. Software 4, 1982).
  * Two things stand against 1e-3 in float32. Rounding wants large steps, and relu has kinks that
  * large steps cross (a dense direction crosses hundreds, an error of per cents). So each
- * piecewise-linear activation is held at the slopes of the base point, and a loss with kinks at its
- * piece: the same function near it, smooth far from it. Costs up to 16 forwards of one shard a
- * direction and tensor. Allocates; not for a step. */
+ * piecewise-linear layer is held at the choices (slopes, winners) of the base point, and a loss
+ * with kinks at its piece: the same function near it, smooth far from it. Costs up to 16 forwards
+ * of one shard a direction and tensor. Allocates; not for a step. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,44 +23,32 @@ typedef struct gradcheck {
     const ds_shard *shard;
     const float *params;
     float *point, *grad; /* flat blocks: where the loss is asked for; the gradient under test */
-    float **slope;       /* (n_layers): slopes held, dense (rows, out); NULL: layer as it is */
-    float *base;         /* (rows, out) the outputs there, where the loss has kinks; else NULL */
-    double *reach;       /* (n_params): the largest step of an element */
+    float **held;  /* (n_layers): x of the base point, dense (rows, in); NULL: layer as it is */
+    float *base;   /* (rows, out) the outputs there, where the loss has kinks; else NULL */
+    double *reach; /* (n_params): the largest step of an element */
 } gradcheck;
-
-static bool gradcheck_kinked(const ds_layer *layer)
-{
-    return layer->ops->activation == DS_ACT_RELU || layer->ops->activation == DS_ACT_LEAKY_RELU;
-}
 
 static ds_rows gradcheck_rows(const gradcheck *self, size_t l)
 {
     return ds_workspace_rows(self->w, l, 0, 0, self->shard);
 }
 
-/* Forward of a kinked layer at the base point; remembers y / x. */
+/* Forward of a kinked layer at the base point; remembers its x. */
 static ds_status gradcheck_hold(gradcheck *self, size_t l, const ds_rows *rows)
 {
-    const ds_layer *layer = &self->w->spec.model->layer[l];
-    size_t width = ds_shape_elements(&layer->out);
-    float *slope = self->slope[l], at_zero = layer->ops->activation == DS_ACT_RELU ? 0.0f : 1.0f;
+    size_t width = ds_shape_elements(&self->w->spec.model->layer[l].in);
     for (size_t r = 0; r < rows->n; r++)
-        memcpy(slope + r * width, rows->x + r * rows->x_stride, width * sizeof *slope);
-    DS_TRY(ds_workspace_layer(self->w, l, self->params, rows));
-    for (size_t r = 0; r < rows->n; r++)
-        for (size_t j = 0; j < width; j++) {
-            float *s = &slope[r * width + j], y = rows->y[r * rows->y_stride + j];
-            *s = *s == 0.0f ? at_zero : y / *s;
-        }
-    return DS_OK;
+        memcpy(self->held[l] + r * width, rows->x + r * rows->x_stride,
+               width * sizeof *self->held[l]);
+    return ds_workspace_layer(self->w, l, self->params, rows);
 }
 
-static void gradcheck_apply(const float *slope, size_t width, const ds_rows *rows)
+static void gradcheck_apply(const ds_layer *layer, const float *base, const ds_rows *rows)
 {
+    size_t width = ds_shape_elements(&layer->in);
     for (size_t r = 0; r < rows->n; r++)
-        for (size_t j = 0; j < width; j++)
-            rows->y[r * rows->y_stride + j] =
-                slope[r * width + j] * rows->x[r * rows->x_stride + j];
+        layer->ops->held(layer, base + r * width, rows->x + r * rows->x_stride,
+                         rows->y + r * rows->y_stride);
 }
 
 static ds_status gradcheck_base(gradcheck *self)
@@ -68,8 +56,8 @@ static ds_status gradcheck_base(gradcheck *self)
     const ds_model *m = self->w->spec.model;
     for (size_t l = 0; l < m->n_layers; l++) {
         ds_rows rows = gradcheck_rows(self, l);
-        DS_TRY(self->slope[l] != NULL ? gradcheck_hold(self, l, &rows)
-                                      : ds_workspace_layer(self->w, l, self->params, &rows));
+        DS_TRY(self->held[l] != NULL ? gradcheck_hold(self, l, &rows)
+                                     : ds_workspace_layer(self->w, l, self->params, &rows));
     }
     ds_rows last = gradcheck_rows(self, m->n_layers - 1);
     if (self->base != NULL)
@@ -85,8 +73,8 @@ static ds_status gradcheck_loss(gradcheck *self, double *out)
     ds_rows rows = {.n = 0};
     for (size_t l = 0; l < m->n_layers; l++) {
         rows = gradcheck_rows(self, l);
-        if (self->slope[l] != NULL)
-            gradcheck_apply(self->slope[l], ds_shape_elements(&m->layer[l].out), &rows);
+        if (self->held[l] != NULL)
+            gradcheck_apply(&m->layer[l], self->held[l], &rows);
         else
             DS_TRY(ds_workspace_layer(self->w, l, self->point, &rows));
     }
@@ -241,12 +229,12 @@ static ds_status gradcheck_room(gradcheck *self)
     DS_TRY(ds_arena_take(self->arena, n, sizeof(float), "a point", &self->point));
     DS_TRY(ds_arena_take(self->arena, n, sizeof(float), "a gradient", &self->grad));
     DS_TRY(ds_arena_take(self->arena, m->layout.n_params, sizeof(double), "steps", &self->reach));
-    DS_TRY(ds_arena_take(self->arena, m->n_layers, sizeof(float *), "slopes", &self->slope));
+    DS_TRY(ds_arena_take(self->arena, m->n_layers, sizeof(float *), "base points", &self->held));
     for (size_t l = 0; l < m->n_layers; l++)
-        if (gradcheck_kinked(&m->layer[l]))
+        if (m->layer[l].ops->held != NULL)
             DS_TRY(ds_arena_take(self->arena, self->shard->rows,
-                                 ds_shape_elements(&m->layer[l].out) * sizeof(float), "slopes",
-                                 &self->slope[l]));
+                                 ds_shape_elements(&m->layer[l].in) * sizeof(float), "base points",
+                                 &self->held[l]));
     memcpy(self->point, self->params, n * sizeof(float));
     size_t stride = ds_stride_for(ds_shape_elements(ds_model_output(m)));
     if (self->w->spec.loss->piece != NULL)

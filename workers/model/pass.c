@@ -27,7 +27,9 @@ ds_rows ds_workspace_rows(const ds_workspace *self, size_t l, int side, int64_t 
                     .x_stride = x,
                     .y_stride = y,
                     .kept_stride = layer->kept,
+                    .scratch = self->layer_scratch,
                     .training = self->spec.training,
+                    .seed = self->spec.seed,
                     .step = step,
                     .position = shard->position};
     if (self->spec.training) {

@@ -16,11 +16,12 @@ struct ds_workspace {
     size_t bytes;
     ds_workspace_spec spec;
     float **act; /* (n_layers + 1): x of the first layer, then y of each; in-place layers share */
-    size_t *stride; /* (n_layers + 1) */
-    float **kept;   /* (n_layers) */
-    float *grad[2]; /* gradients of activations, of two neighbouring layers at a time */
-    float *shared;  /* what the shards of a pass share in one layer's backward */
-    int depth;      /* scratch blocks: right-hand subtrees on their way */
+    size_t *stride;       /* (n_layers + 1) */
+    float **kept;         /* (n_layers) */
+    float *grad[2];       /* gradients of activations, of two neighbouring layers at a time */
+    float *shared;        /* what the shards of a pass share in one layer's backward */
+    float *layer_scratch; /* room of one layer's call */
+    int depth;            /* scratch blocks: right-hand subtrees on their way */
     float *scratch[DS_MAX_DEPTH];
     size_t probed[2];    /* shard rows for which fused additions were probed */
     ds_fused *fused;     /* (n_params) */

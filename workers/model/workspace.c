@@ -122,6 +122,10 @@ static ds_status workspace_blocks(ds_workspace *self)
                            &input));
     if (self->arena != NULL)
         self->act[0] = input;
+    size_t scratch = 0;
+    for (size_t l = 0; l < m->n_layers; l++)
+        scratch = m->layer[l].scratch > scratch ? m->layer[l].scratch : scratch;
+    DS_TRY(workspace_block(self, 1, scratch, &self->layer_scratch));
     DS_TRY(self->spec.training ? workspace_keep_all(self) : workspace_take_turns(self));
     return self->spec.training ? workspace_backward(self) : DS_OK;
 }

@@ -1,0 +1,75 @@
+#!/usr/bin/python3
+"""Layers by PyTorch, in double: outputs and gradients that tests/golden/test_layers.c compares with.
+
+  make_layers.py           write layers.txt beside this file
+  make_layers.py --check   compute afresh and compare with what is there (exit 77 without torch)
+
+A case: SAMPLES samples x, a fixed dy for each output; NAME/y, NAME/dx, NAME/<tensor> (the parameter) and
+NAME/d<tensor> (its gradient, summed over the samples).
+"""
+import sys
+
+from make_golden import HERE, differences, text_of, torch, wave
+
+SAMPLES = 3
+nn = torch.nn
+
+# name: (shape of a sample, module). test_layers.c has the same layers as config; keep the two together.
+CASES = {
+    "conv": ((2, 5, 6), nn.Conv2d(2, 3, 3)),
+    "conv_stride": ((3, 7, 6), nn.Conv2d(3, 4, (3, 2), stride=2, padding=1)),
+    "conv_uneven": ((2, 6, 5), nn.Conv2d(2, 2, (2, 3), stride=(1, 2), padding=(2, 0), bias=False)),
+    "conv_groups": ((4, 5, 5), nn.Conv2d(4, 6, 3, padding=1, groups=2)),
+    "conv_depthwise": ((4, 6, 6), nn.Conv2d(4, 4, 5, padding=2, groups=4)),
+    "conv_point": ((5, 3, 4), nn.Conv2d(5, 3, 1)),
+    "max_pool": ((2, 6, 7), nn.MaxPool2d(2)),
+    "max_pool_over": ((2, 7, 6), nn.MaxPool2d(3, stride=2, padding=1)),
+    "avg_pool": ((2, 6, 7), nn.AvgPool2d(2)),
+    "avg_pool_over": ((3, 5, 6), nn.AvgPool2d((3, 2), stride=(2, 1), padding=(1, 0))),
+    "global_pool": ((4, 3, 5), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())),
+    "layernorm": ((11,), nn.LayerNorm(11)),
+    "layernorm_rows": ((4, 7), nn.LayerNorm(7, eps=1e-3)),
+}
+
+
+def as_double(values, shape):
+    return torch.tensor(values, dtype=torch.float32).double().reshape(shape)
+
+
+def case_numbers(number, name, shape, module):
+    elements, out = torch.Size(shape).numel(), {}
+    x = as_double(wave(SAMPLES * elements, 0.3 + number, 0.17), (SAMPLES, *shape)).requires_grad_()
+    module = module.double()
+    out[f"{name}/x"] = x.detach().flatten().tolist()
+    for i, (suffix, p) in enumerate(module.named_parameters()):
+        p.data = as_double(wave(p.numel(), 0.9 + i, 0.23), p.shape)
+        out[f"{name}/{suffix}"] = p.detach().flatten().tolist()
+    y = module(x)
+    dy = as_double(wave(y.numel(), 1.7 + number, 0.31), y.shape)
+    y.backward(dy)
+    out[f"{name}/dy"] = dy.flatten().tolist()
+    out[f"{name}/y"] = y.detach().flatten().tolist()
+    out[f"{name}/dx"] = x.grad.flatten().tolist()
+    for suffix, p in module.named_parameters():
+        out[f"{name}/d{suffix}"] = p.grad.flatten().tolist()
+    return out
+
+
+def numbers():
+    out = {}
+    for number, (name, (shape, module)) in enumerate(CASES.items()):
+        out.update(case_numbers(number, name, shape, module))
+    return out
+
+
+def main():
+    torch.set_num_threads(1)
+    if sys.argv[1:] == ["--check"]:
+        worst = differences(HERE / "layers.txt", numbers())
+        print(f"torch {torch.__version__}; {len(CASES)} layers; largest difference (at most 1e-9): {worst:.1e}")
+        sys.exit(worst > 1e-9)
+    (HERE / "layers.txt").write_text(text_of(numbers()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+/* Convolution (cross-correlation, as torch.nn.Conv2d) of C x H x W planes: each sample's windows
+ * become the columns of a matrix, so that y = W cols, dcols = W^T dy, dW = dy cols^T are products,
+ * one a sample and group; the columns are made again for dW, which is cheaper than to keep them.
+ * 2 n out oh ow (C / groups) kh kw flops each. W inside is (out, C / groups kh kw) as outside. */
+#include <string.h>
+
+#include "window.h"
+
+typedef struct conv_options {
+    ds_window_options window;
+    int64_t channels, groups;
+    int activation, init;
+    bool bias;
+} conv_options;
+
+static const ds_option options[] = {
+    {.name = "channels",
+     .type = DS_OPTION_INT,
+     .offset = offsetof(conv_options, channels),
+     .min = 1,
+     .max = 1048576,
+     .flags = DS_OPTION_REQUIRED,
+     .help = "planes of the output"},
+    {.name = "kernel",
+     .type = DS_OPTION_VALUE,
+     .offset = offsetof(conv_options, window.kernel),
+     .choices = "a number or [height, width]",
+     .flags = DS_OPTION_REQUIRED,
+     .help = "size of the window"},
+    {.name = "stride",
+     .type = DS_OPTION_VALUE,
+     .offset = offsetof(conv_options, window.stride),
+     .choices = "a number or [vertical, horizontal]",
+     .help = "from window to window; default: 1"},
+    {.name = "padding",
+     .type = DS_OPTION_VALUE,
+     .offset = offsetof(conv_options, window.padding),
+     .choices = "a number, [vertical, horizontal] or same",
+     .help = "zeros around the planes; default: 0"},
+    {.name = "groups",
+     .type = DS_OPTION_INT,
+     .offset = offsetof(conv_options, groups),
+     .fallback = "1",
+     .min = 1,
+     .max = 1048576,
+     .help = "parts of the channels that do not see each other"},
+    {.name = "activation",
+     .type = DS_OPTION_CHOICE,
+     .offset = offsetof(conv_options, activation),
+     .choices = DS_ACTIVATION_CHOICES,
+     .help = "layer that follows"},
+    {.name = "init",
+     .type = DS_OPTION_CHOICE,
+     .offset = offsetof(conv_options, init),
+     .choices = DS_INIT_CHOICES,
+     .help = "initial weights; default: he_normal before relu, leaky_relu and gelu, else "
+             "xavier_uniform"},
+    {.name = "bias",
+     .type = DS_OPTION_BOOL,
+     .offset = offsetof(conv_options, bias),
+     .fallback = "true",
+     .help = "add a bias a channel, initially zero"},
+    {.name = NULL},
+};
+
+typedef struct conv_plan {
+    ds_window window;
+    size_t groups, group_in, group_out; /* channels of one group */
+    size_t taps;                        /* group_in kh kw: columns of W */
+    size_t points;                      /* oh ow */
+} conv_plan;
+
+static ds_status conv_prepare(ds_layer *self, ds_layer_builder *builder)
+{
+    const conv_options *o = self->options;
+    conv_plan *plan = NULL;
+    DS_TRY(ds_arena_take(ds_layer_arena(builder), 1, sizeof *plan, "a convolution", &plan));
+    DS_TRY(ds_window_prepare(self, &o->window, 1, &plan->window));
+    const ds_window *w = &plan->window;
+    size_t out = (size_t)o->channels;
+    plan->groups = (size_t)o->groups;
+    DS_CHECK(w->c % plan->groups == 0 && out % plan->groups == 0, DS_ERR_USAGE,
+             "layer '%s': %zu groups must divide the input's %zu channels and the output's %zu",
+             self->name, plan->groups, w->c, out);
+    plan->group_in = w->c / plan->groups;
+    plan->group_out = out / plan->groups;
+    plan->taps = plan->group_in * w->kh * w->kw;
+    plan->points = w->oh * w->ow;
+    self->plan = plan;
+    self->out = (ds_shape){.n = 3, .dim = {out, w->oh, w->ow}};
+    self->scratch = plan->taps * plan->points;
+    ds_param_spec weight = {.suffix = "weight",
+                            .shape = {.n = 4, .dim = {out, plan->group_in, w->kh, w->kw}},
+                            .init = (ds_init_kind)o->init,
+                            .fan_in = plan->taps,
+                            .fan_out = plan->group_out * w->kh * w->kw};
+    DS_TRY(ds_layer_add_param(builder, self, &weight));
+    ds_param_spec bias = {.suffix = "bias",
+                          .shape = {.n = 1, .dim = {out}},
+                          .init = DS_INIT_ZEROS,
+                          .fan_in = plan->taps,
+                          .fan_out = out};
+    return o->bias ? ds_layer_add_param(builder, self, &bias) : DS_OK;
+}
+
+/* A 1 x 1 window every pixel: the planes are the columns. */
+static bool conv_plain(const ds_window *w)
+{
+    return w->kh * w->kw == 1 && w->sh * w->sw == 1 && w->ph + w->pw == 0;
+}
+
+/* The columns of group g of a sample. */
+static const float *conv_columns(const conv_plan *plan, size_t g, const float *x, float *scratch)
+{
+    const ds_window *w = &plan->window;
+    const float *planes = x + g * plan->group_in * w->h * w->w;
+    if (conv_plain(w))
+        return planes;
+    ds_window_unfold(w, plan->group_in, planes, scratch);
+    return scratch;
+}
+
+static void conv_add_bias(const ds_layer *self, const float *bias, float *y)
+{
+    const conv_plan *plan = self->plan;
+    for (size_t c = 0; c < self->out.dim[0]; c++, y += plan->points)
+        for (size_t i = 0; i < plan->points; i++)
+            y[i] += bias[c];
+}
+
+static ds_status conv_forward(const ds_layer *self, const ds_kernels *k, const float *params,
+                              const ds_rows *rows)
+{
+    const conv_plan *plan = self->plan;
+    const ds_param *w = self->param[0];
+    for (size_t r = 0; r < rows->n; r++) {
+        float *y = rows->y + r * rows->y_stride;
+        for (size_t g = 0; g < plan->groups; g++) {
+            const float *x = rows->x + r * rows->x_stride;
+            DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
+                                      .tb = 'N',
+                                      .m = plan->group_out,
+                                      .n = plan->points,
+                                      .k = plan->taps,
+                                      .a = params + w->offset + g * plan->group_out * w->stride,
+                                      .lda = w->stride,
+                                      .b = conv_columns(plan, g, x, rows->scratch),
+                                      .ldb = plan->points,
+                                      .beta = 0,
+                                      .c = y + g * plan->group_out * plan->points,
+                                      .ldc = plan->points}));
+        }
+        if (self->n_params > 1)
+            conv_add_bias(self, params + self->param[1]->offset, y);
+    }
+    return DS_OK;
+}
+
+static ds_status conv_backward(const ds_layer *self, const ds_kernels *k, const float *params,
+                               const ds_rows *rows)
+{
+    const conv_plan *plan = self->plan;
+    const ds_window *window = &plan->window;
+    const ds_param *w = self->param[0];
+    size_t planes = plan->group_in * window->h * window->w;
+    bool plain = conv_plain(window);
+    for (size_t r = 0; r < rows->n; r++)
+        for (size_t g = 0; g < plan->groups; g++) {
+            float *dx = rows->dx + r * rows->x_stride + g * planes;
+            float *cols = plain ? dx : rows->scratch;
+            DS_TRY(k->gemm(
+                &(ds_gemm){.ta = 'T',
+                           .tb = 'N',
+                           .m = plan->taps,
+                           .n = plan->points,
+                           .k = plan->group_out,
+                           .a = params + w->offset + g * plan->group_out * w->stride,
+                           .lda = w->stride,
+                           .b = rows->dy + r * rows->y_stride + g * plan->group_out * plan->points,
+                           .ldb = plan->points,
+                           .beta = 0,
+                           .c = cols,
+                           .ldc = plan->points}));
+            if (plain)
+                continue;
+            memset(dx, 0, planes * sizeof *dx);
+            ds_window_fold(window, plan->group_in, cols, dx);
+        }
+    return DS_OK;
+}
+
+/* db: every channel's sum over samples in order, in double. */
+static void conv_bias_gradient(const ds_layer *self, const ds_rows *rows, float *dst)
+{
+    const conv_plan *plan = self->plan;
+    for (size_t c = 0; c < self->out.dim[0]; c++) {
+        double sum = 0;
+        for (size_t r = 0; r < rows->n; r++) {
+            const float *dy = rows->dy + r * rows->y_stride + c * plan->points;
+            for (size_t i = 0; i < plan->points; i++)
+                sum += (double)dy[i];
+        }
+        dst[c] = (float)sum;
+    }
+}
+
+/* Rows [from, to) of dW are output channels; they may belong to several groups. */
+static ds_status conv_gradient(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
+                               size_t to, const ds_rows *rows, float *dst, bool add)
+{
+    const conv_plan *plan = self->plan;
+    DS_ASSERT(!add);
+    if (p == 1) {
+        conv_bias_gradient(self, rows, dst);
+        return DS_OK;
+    }
+    for (size_t g = from / plan->group_out; g * plan->group_out < to; g++) {
+        size_t first = g * plan->group_out > from ? g * plan->group_out : from;
+        size_t end = (g + 1) * plan->group_out < to ? (g + 1) * plan->group_out : to;
+        for (size_t r = 0; r < rows->n; r++) {
+            const float *x = rows->x + r * rows->x_stride;
+            DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
+                                      .tb = 'T',
+                                      .m = end - first,
+                                      .n = plan->taps,
+                                      .k = plan->points,
+                                      .a = rows->dy + r * rows->y_stride + first * plan->points,
+                                      .lda = plan->points,
+                                      .b = conv_columns(plan, g, x, rows->scratch),
+                                      .ldb = plan->points,
+                                      .beta = r > 0 ? 1 : 0,
+                                      .c = dst + (first - from) * self->param[0]->stride,
+                                      .ldc = self->param[0]->stride}));
+        }
+    }
+    return DS_OK;
+}
+
+extern const ds_layer_ops ds_layer_conv;
+const ds_layer_ops ds_layer_conv = {
+    .name = "conv",
+    .help = "two-dimensional convolution, as torch.nn.Conv2d",
+    .options = options,
+    .options_size = sizeof(conv_options),
+    .in_dims = 3,
+    .prepare = conv_prepare,
+    .forward = conv_forward,
+    .backward = conv_backward,
+    .gradient = conv_gradient,
+};
