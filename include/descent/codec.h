@@ -28,7 +28,7 @@ typedef struct ds_codec_ops {
     /* Largest |x * scale| that is kept; above it is cut off. 0: all of float32's range, and then
      * `scale` does not matter. */
     float limit;
-    /* Local. Bytes of n floats. */
+    /* Local. Bytes of n floats, at most 4 n + 4. */
     size_t (*bytes)(const void *options, size_t n);
     /* Local. x (n) -> bytes (any alignment), of x * scale. */
     void (*encode)(const void *options, size_t n, const float *x, float scale, uint8_t *bytes);
