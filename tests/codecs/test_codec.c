@@ -1,20 +1,9 @@
 /* What holds for every codec of the registry, with default options and with others: nothing is lost
  * under error feedback, codes are stable, cuts do not show, errors are the format's, all
  * instruction sets agree. Expected values are closed forms. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "codec_cases.h"
 
-#include <check.h>
-
-#include "descent/codec.h"
-#include "descent/rng.h"
-
-#include "../optim/with_options.h"
-
-enum { N = 3 * DS_CODEC_UNIT + 1237, STEPS = 40, MOST = 32 };
+enum { STEPS = 40 };
 
 #define DECLARE(variant)                                                                        \
     const ds_codec_ops *ds_##variant##_codec_at(size_t i);                                      \
@@ -25,87 +14,8 @@ enum { N = 3 * DS_CODEC_UNIT + 1237, STEPS = 40, MOST = 32 };
 DECLARE(scalar)
 DECLARE(avx2)
 
-/* A codec with options, and the error that its format allows: relative to |x|, to the block's
- * largest, and absolute. */
-static const struct {
-    const char *name, *options;
-    double of_x, of_block, absolute;
-    size_t block;
-} formats[] = {
-    {"fp16", "", 0x1p-11, 0, 0x1p-25, 1},
-    {"bf16", "", 0x1p-8, 0, 0x1p-134, 1},
-    {"int8", "", 0, (1 + 0x1p-15) / 254, 0x1p-127, 256},
-    {"int8", "block=16", 0, (1 + 0x1p-15) / 254, 0x1p-127, 16},
-    {"int8", "block=1024", 0, (1 + 0x1p-15) / 254, 0x1p-127, 1024},
-    {"int8", "block=4096", 0, (1 + 0x1p-15) / 254, 0x1p-127, 4096},
-};
-enum { FORMATS = sizeof formats / sizeof *formats };
-
-static struct {
-    ds_codec codec;
-    size_t index;   /* in the registry */
-    const char *as; /* options in words */
-    int format;     /* of the table above; -1: a codec that it does not know */
-} cases[MOST];
-static int n_cases;
-static ds_arena *arena;
 static float x[N], y[N], r[N], p[N];
 static uint8_t bytes[4 * N], other[4 * N];
-
-static void enter(size_t index, const char *options, int format)
-{
-    cases[n_cases].codec.ops = ds_codec_at(index);
-    cases[n_cases].index = index;
-    cases[n_cases].as = options;
-    cases[n_cases++].format = format;
-}
-
-static void setup(void)
-{
-    ck_assert_int_eq(ds_arena_create("test", &arena), DS_OK);
-    for (int i = 0; i < n_cases; i++) {
-        const ds_codec_ops *ops = cases[i].codec.ops;
-        void *options = NULL;
-        ck_assert_int_eq(ds_arena_take(arena, 1, ops->options_size, "options", &options), DS_OK);
-        ck_assert_int_eq(with_options(ops->options, cases[i].as, arena, options), DS_OK);
-        cases[i].codec = (ds_codec){ops, options, 1.0f};
-    }
-}
-
-static void teardown(void)
-{
-    ds_arena_destroy(&arena);
-}
-
-/* Every member of the registry with its defaults, and every line of the table. */
-static void enter_all(void)
-{
-    for (size_t i = 0; ds_codec_at(i) != NULL && n_cases + FORMATS < MOST; i++) {
-        bool known = false;
-        for (int f = 0; f < FORMATS; f++)
-            if (strcmp(formats[f].name, ds_codec_at(i)->name) == 0) {
-                enter(i, formats[f].options, f);
-                known = true;
-            }
-        if (!known)
-            enter(i, "", -1);
-    }
-}
-
-/* Numbers of `decades` powers of ten below `most`, both signs, some zeros. */
-static void fill(size_t n, float *out, uint64_t seed, double most, double decades)
-{
-    ds_rng rng = ds_rng_for(seed, "codec");
-    uint64_t octaves = 1 + (uint64_t)(3.32 * decades);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bits = ds_rng_bits(&rng, i);
-        double size =
-            most * ldexp(1 + (double)(bits >> 32) * 0x1p-32, -1 - (int)(bits / 64 % octaves));
-        out[i] = (float)(bits & 1 ? size : -size);
-        if (bits % 37 == 0)
-            out[i] = 0;
-    }
-}
 
 static double largest(size_t n, const float *a)
 {
@@ -384,47 +294,6 @@ START_TEST(instruction_sets_agree)
 }
 END_TEST
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Floats of 4 bytes a second, the best of some tries on 1 MiB. 0.5 GB/s is 4 Gbit/s at the least
- * saving, on a machine that is busy with other things. */
-START_TEST(faster_than_a_network)
-{
-    enum { SPEED = 1 << 18, TRIES = 8 };
-    const ds_codec *codec = &cases[_i].codec;
-    float *a = calloc(SPEED, sizeof *a), *b = calloc(SPEED, sizeof *b);
-    uint8_t *c = calloc(SPEED, 4);
-    double best[3] = {0};
-    ck_assert(a != NULL && b != NULL && c != NULL);
-    fill(SPEED, a, 9, 1, 3);
-    for (int t = 0; t < TRIES; t++) {
-        double at[4] = {seconds()};
-        ds_codec_encode(codec, SPEED, a, c);
-        at[1] = seconds();
-        ds_codec_add(codec, SPEED, c, b);
-        at[2] = seconds();
-        ds_codec_send(codec, SPEED, a, b, c);
-        at[3] = seconds();
-        for (int i = 0; i < 3; i++)
-            best[i] = fmax(best[i], 4e-9 * SPEED / (at[i + 1] - at[i]));
-    }
-    printf("# %s %s: GB/s of floats: encode %.2f, decode and add %.2f, with feedback %.2f\n",
-           codec->ops->name, cases[_i].as, best[0], best[1], best[2]);
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    for (int i = 0; i < 3; i++)
-        ck_assert_double_gt(best[i], 0.5);
-#endif
-    free(a);
-    free(b);
-    free(c);
-}
-END_TEST
-
 START_TEST(names_are_found)
 {
     for (size_t i = 0; ds_codec_at(i) != NULL; i++) {
@@ -437,29 +306,10 @@ END_TEST
 
 int main(void)
 {
-    enter_all();
-    size_t n = 0;
-    while (ds_codec_at(n) != NULL)
-        n++;
-    printf("# %zu codecs, %d cases\n", n, n_cases);
-    Suite *s = suite_create("codec");
-    TCase *t = tcase_create("every codec");
-    tcase_set_timeout(t, 30);
-    tcase_add_unchecked_fixture(t, setup, teardown);
     const TTest *const tests[] = {loses_nothing,          a_round_trip_without_bytes_is_the_same,
                                   the_way_back_converges, codes_are_stable,
                                   cuts_do_not_show,       lengths_are_kept,
                                   errors_are_the_formats, odd_values_show,
-                                  finite_stays_finite,    instruction_sets_agree,
-                                  faster_than_a_network};
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_loop_test(t, tests[i], 0, n_cases);
-    tcase_add_test(t, names_are_found);
-    suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    int bad = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return bad != 0 || n == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                                  finite_stays_finite,    instruction_sets_agree};
+    return run_cases(sizeof tests / sizeof *tests, tests, names_are_found);
 }
