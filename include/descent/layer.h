@@ -31,6 +31,10 @@ typedef enum ds_init_kind {
  */
 #define DS_ACTIVATION_CHOICES "none|relu|leaky_relu|sigmoid|tanh|gelu|softmax"
 
+/* Models are chains with shortcuts: a fork remembers its x, a branch goes on from there again, a
+ * join adds what the way before the branch gave. */
+typedef enum ds_flow { DS_FLOW_ON, DS_FLOW_FORK, DS_FLOW_BRANCH, DS_FLOW_JOIN } ds_flow;
+
 typedef struct ds_layer {
     const ds_layer_ops *ops;
     const char *name;    /* "dense1" */
@@ -43,7 +47,9 @@ typedef struct ds_layer {
     size_t scratch; /* prepare sets: floats one call may use for itself */
     size_t n_params;
     const ds_param *param[DS_LAYER_MAX_PARAMS]; /* valid once the model stands */
-    void *plan; /* prepare may set: the layer's own constants, in the model's arena */
+    size_t link;  /* of a branch: its fork's index; of a join: its branch's */
+    size_t level; /* of these three: how many others they lie in */
+    void *plan;   /* prepare may set: the layer's own constants, in the model's arena */
 } ds_layer;
 
 /* The rows of one shard at one layer. Blocks are row-major with their strides; borrowed for the
@@ -56,7 +62,9 @@ typedef struct ds_rows {
     float *dx;     /* (n, in) or NULL where nobody needs it; same block as dy for in-place layers */
     float *kept;   /* (n, kept) */
     float *shared; /* (shared), as share() has filled it where shares() said so */
-    float *scratch;                         /* (scratch), unspecified at the start of each call */
+    float *scratch;     /* (scratch), unspecified at the start of each call */
+    const float *other; /* of a join: (n, in) what came before the branch, rows as x */
+    float *hold[2]; /* of fork, branch and join: the join's dy (rows as its y), the branch's dy */
     size_t x_stride, y_stride, kept_stride; /* dx strides as x, dy as y */
     bool training;
     uint64_t seed; /* for counter-based randomness, with step and position */
@@ -71,7 +79,8 @@ struct ds_layer_ops {
     size_t options_size;
     bool in_place;            /* y may overwrite x, and dx dy: backward never reads x */
     bool reads_y;             /* backward reads y: what follows must not overwrite it */
-    bool view;                /* y is x as it lies; forward and backward are never called */
+    bool view;                /* y is x as it lies: forward is never called */
+    ds_flow flow;             /* of layers that lead the data another way; forward may be NULL */
     size_t in_dims;           /* dimensions its input must have; 0: any */
     ds_activation activation; /* what it is to a preceding layer's default init, or NONE */
     /* Check the input shape, set out, kept and plan, declare parameters. Errors: USAGE naming
@@ -79,7 +88,7 @@ struct ds_layer_ops {
     ds_status (*prepare)(ds_layer *self, ds_layer_builder *builder);
     ds_status (*forward)(const ds_layer *self, const ds_kernels *k, const float *params,
                          const ds_rows *rows);
-    /* dx from dy. */
+    /* dx from dy. NULL: dx is dy as it lies. */
     ds_status (*backward)(const ds_layer *self, const ds_kernels *k, const float *params,
                           const ds_rows *rows);
     /* For a layer with kinks (NULL: smooth): y of one sample at x, with the slopes or winners that
@@ -112,6 +121,14 @@ ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer,
                              const ds_param_spec *spec) DS_NODISCARD;
 /* For prepare: memory that lives as long as the model. */
 ds_arena *ds_layer_arena(ds_layer_builder *builder);
+
+/* Options of a layer with flow JOIN begin with these; the model lays the two lists out before it,
+ * behind a fork and a branch, which nobody names in a config. */
+typedef struct ds_residual_options {
+    const ds_value *layers, *shortcut; /* shortcut may be NULL: none */
+    int activation;
+} ds_residual_options;
+extern const ds_layer_ops ds_layer_fork, ds_layer_branch;
 
 /* Options that every layer takes besides its own: name, trainable. */
 typedef struct ds_layer_common {

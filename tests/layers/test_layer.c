@@ -21,10 +21,12 @@ static void layer_entry(const ds_layer_ops *ops, size_t room, char *text)
     size_t used = (size_t)snprintf(text, room, "{%s: {", ops->name);
     for (const ds_option *o = ops->options; o != NULL && o->name != NULL; o++)
         if (o->flags & DS_OPTION_REQUIRED)
-            used += (size_t)snprintf(text + used, room - used, "%s: %s, ", o->name,
-                                     strcmp(o->name, "shape") == 0    ? "[2, 3, 4]"
-                                     : strcmp(o->name, "kernel") == 0 ? "2"
-                                                                      : "5");
+            used +=
+                (size_t)snprintf(text + used, room - used, "%s: %s, ", o->name,
+                                 strcmp(o->name, "shape") == 0    ? "[2, 3, 4]"
+                                 : strcmp(o->name, "layers") == 0 ? "[tanh, {dense: {units: 24}}]"
+                                 : strcmp(o->name, "kernel") == 0 ? "2"
+                                                                  : "5");
     snprintf(text + used, room - used, "trainable: true}}");
 }
 

@@ -1,21 +1,12 @@
-/* From the config's `model` map to layers and one flat layout. A layer's own options and those
- * every layer takes are read as one table; an option named "activation" becomes the layer behind.
- */
+/* From the config's `model` map to layers and one flat layout: entry.c reads the layers, here they
+ * get shapes and parameters. */
 #include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph.h"
-
-enum { BUILD_NAME = 64, BUILD_COMMON = 64 }; /* longest name; room of ds_layer_common */
-_Static_assert(sizeof(ds_layer_common) <= BUILD_COMMON, "common options fit");
-
-struct ds_layer_builder {
-    ds_model *model;
-    size_t room; /* parameters there is room for */
-};
+#include "build_parts.h"
 
 typedef struct build_options {
     const ds_value *input, *layers;
@@ -35,8 +26,7 @@ static const ds_option build_table[] = {
     {.name = NULL},
 };
 
-/* Put the place in the config before a message already recorded, unless it has one. */
-static ds_status build_at(const ds_value *at, ds_status status)
+ds_status ds_build_at(const ds_value *at, ds_status status)
 {
     if (status == DS_OK || at->source == NULL ||
         strncmp(ds_last_error(), at->source, strlen(at->source)) == 0)
@@ -135,144 +125,6 @@ static ds_status build_input(ds_model *model, const ds_value *value)
     return DS_OK;
 }
 
-/* ---- layers --------------------------------------------------------------------------------- */
-
-static ds_status build_kind(const ds_value *at, const char *text, const ds_layer_ops **out)
-{
-    const char *names[256];
-    size_t n = 0;
-    *out = ds_layer_find(text);
-    if (*out != NULL)
-        return DS_OK;
-    while (n < sizeof names / sizeof *names && ds_layer_at(n) != NULL) {
-        names[n] = ds_layer_at(n)->name;
-        n++;
-    }
-    const char *near = ds_closest(text, n, names);
-    if (near != NULL)
-        return ds_value_fail(at, "unknown layer '%s' (closest: '%s')", text, near);
-    return ds_value_fail(at, "unknown layer '%s'; see `descent list layers`", text);
-}
-
-/* A list entry -> kind and map of options (NULL: none). */
-static ds_status build_entry(const ds_value *entry, const ds_layer_ops **ops, const ds_value **map)
-{
-    *map = NULL;
-    if (entry->kind == DS_VALUE_SCALAR)
-        return build_kind(entry, entry->text, ops);
-    if (entry->kind != DS_VALUE_MAP || entry->n != 1)
-        return ds_value_fail(entry,
-                             "a layer must be one entry `- kind: {options}`, found %s of %zu",
-                             entry->kind == DS_VALUE_MAP ? "a map" : "a list", entry->n);
-    const ds_value *child = entry->child[0];
-    DS_TRY(build_kind(child, child->key, ops));
-    if (child->kind == DS_VALUE_MAP)
-        *map = child;
-    else if (child->kind == DS_VALUE_LIST || child->text[0] != '\0')
-        return ds_value_fail(child, "options of layer %s must be a map: `%s: {option: value}`",
-                             (*ops)->name, (*ops)->name);
-    return DS_OK;
-}
-
-/* Read a layer's options and the common ones through one joined table. */
-static ds_status build_parse(ds_model *model, ds_layer *layer, const ds_value *map,
-                             ds_layer_common *common)
-{
-    const ds_option *own = layer->ops->options, *shared = ds_layer_common_options();
-    size_t n_own = ds_options_count(own), n_shared = ds_options_count(shared);
-    ds_option *table = NULL;
-    char *block = NULL, what[BUILD_NAME + 16];
-    DS_TRY(
-        ds_arena_take(model->arena, n_own + n_shared + 1, sizeof *table, "option tables", &table));
-    DS_TRY(ds_arena_take(model->arena, BUILD_COMMON + layer->ops->options_size, 1, "layer options",
-                         &block));
-    for (size_t i = 0; i < n_own; i++) {
-        table[i] = own[i];
-        table[i].offset += BUILD_COMMON;
-    }
-    memcpy(table + n_own, shared, n_shared * sizeof *table);
-    snprintf(what, sizeof what, "layer %s", layer->ops->name);
-    DS_TRY(ds_options_parse(table, map, what, model->arena, block));
-    memcpy(common, block, sizeof *common);
-    layer->options = block + BUILD_COMMON;
-    layer->trainable = common->trainable;
-    return DS_OK;
-}
-
-/* The layer asked for by an option named "activation"; NULL: none. */
-static const ds_layer_ops *build_activation(const ds_layer *layer)
-{
-    for (const ds_option *o = layer->ops->options; o->name != NULL; o++) {
-        if (strcmp(o->name, "activation") != 0 || o->type != DS_OPTION_CHOICE)
-            continue;
-        const char *text = o->choices;
-        for (int skip = *(const int *)(const void *)((const char *)layer->options + o->offset);
-             skip > 0; skip--)
-            text = strchr(text, '|') + 1;
-        char name[BUILD_NAME];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "|"), text);
-        return ds_layer_find(name);
-    }
-    return NULL;
-}
-
-static ds_status build_check_name(const ds_model *model, const ds_value *at, const char *name)
-{
-    static const char *const allowed =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-    if (name[0] == '.' || strspn(name, allowed) != strlen(name) || strlen(name) > BUILD_NAME)
-        return ds_value_fail(at,
-                             "layer name '%s' must be 1 to %d letters, digits, '_', '-' or '.', "
-                             "not starting with '.'",
-                             name, BUILD_NAME);
-    for (size_t i = 0; i < model->n_layers; i++)
-        if (strcmp(model->layer[i].name, name) == 0)
-            return ds_value_fail(at,
-                                 "layer name '%s' is taken by an earlier layer; give one of "
-                                 "them another `name`",
-                                 name);
-    return DS_OK;
-}
-
-/* dense1, dense2, ...: the number counts the config's entries of the kind, named or not. */
-static ds_status build_name(ds_model *model, ds_layer *layer, const ds_value *at, const char *given)
-{
-    char *name = NULL;
-    size_t number = 1;
-    for (size_t i = 0; i < model->n_layers; i++)
-        number += model->layer[i].ops == layer->ops && strchr(model->layer[i].name, '+') == NULL;
-    if (given[0] != '\0')
-        DS_TRY(ds_arena_text(model->arena, given, &name));
-    else
-        DS_TRY(ds_arena_printf(model->arena, &name, "%s%zu", layer->ops->name, number));
-    DS_TRY(build_check_name(model, at, name));
-    layer->name = name;
-    return DS_OK;
-}
-
-/* Read entry `entry` into the next layer, and the activation behind it where asked. */
-static ds_status build_layer(ds_model *model, const ds_value *entry)
-{
-    const ds_value *map = NULL;
-    ds_layer layer = {.trainable = true};
-    ds_layer_common common = {0};
-    DS_TRY(build_entry(entry, &layer.ops, &map));
-    ds_status read = build_parse(model, &layer, map, &common);
-    DS_TRY(map != NULL ? read : build_at(entry, read)); /* where there is no map to point at */
-    const ds_value *name_at = ds_value_find(map, "name");
-    DS_TRY(build_name(model, &layer, name_at != NULL ? name_at : entry, common.name));
-    model->layer[model->n_layers++] = layer;
-    const ds_layer_ops *after = build_activation(&layer);
-    if (after == NULL)
-        return DS_OK;
-    char *name = NULL;
-    DS_TRY(ds_arena_printf(model->arena, &name, "%s+%s", layer.name, after->name));
-    ds_layer behind = {.ops = after, .name = name, .trainable = true};
-    DS_TRY(build_parse(model, &behind, NULL, &common));
-    model->layer[model->n_layers++] = behind;
-    return DS_OK;
-}
-
 /* ---- the graph ------------------------------------------------------------------------------ */
 
 /* What the default init wants to know: the activation behind, past views. */
@@ -284,8 +136,24 @@ static ds_activation build_followed_by(const ds_model *model, size_t i)
     return DS_ACT_NONE;
 }
 
-/* Shapes and parameters, first layer to last. at[i] is where layer i stands in the config. */
-static ds_status build_prepare(ds_layer_builder *builder, const ds_value *const *at)
+/* A join adds like to like; a branch starts from its fork's shape. */
+static ds_status build_flow(ds_model *model, ds_layer *layer)
+{
+    char one[DS_SHAPE_TEXT], other[DS_SHAPE_TEXT];
+    if (layer->ops->flow == DS_FLOW_BRANCH)
+        layer->out = model->layer[layer->link].out;
+    if (layer->ops->flow != DS_FLOW_JOIN)
+        return DS_OK;
+    const ds_shape *main = &model->layer[layer->link].in;
+    DS_CHECK(ds_shape_equal(main, &layer->in), DS_ERR_USAGE,
+             "layer '%s': its layers give shape %s, its shortcut %s: they must be equal; give a "
+             "`shortcut` that makes them so",
+             layer->name, ds_shape_text(main, one), ds_shape_text(&layer->in, other));
+    return DS_OK;
+}
+
+/* Shapes and parameters, first layer to last. */
+static ds_status build_prepare(ds_layer_builder *builder)
 {
     ds_model *model = builder->model;
     ds_shape shape = model->input;
@@ -294,13 +162,17 @@ static ds_status build_prepare(ds_layer_builder *builder, const ds_value *const 
         ds_layer *layer = &model->layer[i];
         layer->in = shape;
         layer->followed_by = build_followed_by(model, i);
-        DS_TRY(build_at(at[i], layer->ops->prepare(layer, builder)));
+        DS_TRY(ds_build_at(builder->at[i], build_flow(model, layer)));
+        DS_TRY(ds_build_at(builder->at[i], layer->ops->prepare(layer, builder)));
         shape = layer->out;
         if (ds_shape_elements(&shape) > INT_MAX - 64)
-            return ds_value_fail(at[i], "layer '%s' gives %zu elements a sample, more than %d",
+            return ds_value_fail(builder->at[i],
+                                 "layer '%s' gives %zu elements a sample, more than %d",
                                  layer->name, ds_shape_elements(&shape), INT_MAX - 64);
         if (layer->trainable && layer->n_params > 0 && model->lowest == model->n_layers)
             model->lowest = i;
+        if (layer->ops->flow != DS_FLOW_ON && layer->level + 1 > model->levels)
+            model->levels = layer->level + 1;
     }
     return DS_OK;
 }
@@ -319,24 +191,17 @@ static ds_status build_check_output(const ds_model *model, const ds_value *at, s
 
 static ds_status build_layers(ds_model *model, const ds_value *list, size_t targets)
 {
-    if (list->kind != DS_VALUE_LIST || list->n == 0)
-        return ds_value_fail(list, "model.layers must be a list of at least one layer");
-    size_t room = 2 * list->n, n = 0; /* each may bring its activation */
-    const ds_value **at = NULL;
-    ds_layer_builder builder = {model, room * DS_LAYER_MAX_PARAMS};
-    DS_TRY(ds_arena_take(model->arena, room, sizeof *at, "layers", &at));
+    size_t room = ds_build_count(list);
+    ds_layer_builder builder = {.model = model, .room = room * DS_LAYER_MAX_PARAMS};
+    DS_TRY(ds_arena_take(model->arena, room, sizeof *builder.at, "layers", &builder.at));
     DS_TRY(ds_arena_take(model->arena, room, sizeof *model->layer, "layers", &model->layer));
     DS_TRY(ds_arena_take(model->arena, builder.room, sizeof *model->param, "parameters",
                          &model->param));
     DS_TRY(ds_arena_take(model->arena, builder.room, sizeof *model->initial, "parameters",
                          &model->initial));
     model->layout.param = model->param;
-    for (size_t i = 0; i < list->n; i++) {
-        DS_TRY(build_layer(model, list->child[i]));
-        while (n < model->n_layers)
-            at[n++] = list->child[i];
-    }
-    DS_TRY(build_prepare(&builder, at));
+    DS_TRY(ds_build_list(&builder, list, "model.layers"));
+    DS_TRY(build_prepare(&builder));
     return build_check_output(model, list->child[list->n - 1], targets);
 }
 

@@ -4,6 +4,8 @@
 
 #include "descent/model.h"
 
+enum { DS_MAX_LEVELS = 16 }; /* residual blocks inside each other */
+
 /* How a parameter starts. */
 typedef struct ds_initial {
     ds_init_kind kind; /* resolved: never DS_INIT_DEFAULT */
@@ -18,6 +20,7 @@ struct ds_model {
     ds_layout layout;
     ds_param *param;     /* the layout's, while it grows */
     ds_initial *initial; /* (n_params) */
+    size_t levels;       /* of residual blocks inside each other */
     size_t lowest;       /* first layer with a trainable parameter; n_layers if there is none */
 };
 

@@ -15,6 +15,15 @@ typedef struct panel {
     const ds_fused *fused;
 } panel;
 
+/* What waits at this level: the join's dy, its rows as the join's y and so as the branch's x; the
+ * branch's dy, as the fork's. */
+static void pass_hold(const ds_workspace *self, const ds_layer *layer, size_t at, ds_rows *rows)
+{
+    bool branch = layer->ops->flow == DS_FLOW_BRANCH;
+    rows->hold[0] = self->hold[2 * layer->level] + at * (branch ? rows->x_stride : rows->y_stride);
+    rows->hold[1] = self->hold[2 * layer->level + 1] + at * rows->y_stride;
+}
+
 ds_rows ds_workspace_rows(const ds_workspace *self, size_t l, int side, int64_t step,
                           const ds_shard *shard)
 {
@@ -32,6 +41,10 @@ ds_rows ds_workspace_rows(const ds_workspace *self, size_t l, int side, int64_t 
                     .seed = self->spec.seed,
                     .step = step,
                     .position = shard->position};
+    if (layer->ops->flow == DS_FLOW_JOIN)
+        rows.other = self->act[layer->link] + at * x;
+    if (self->spec.training && layer->ops->flow != DS_FLOW_ON)
+        pass_hold(self, layer, at, &rows);
     if (self->spec.training) {
         rows.dy = self->grad[side] + at * y;
         rows.dx = self->grad[ds_layer_dx_in_place(layer) ? side : 1 - side] + at * x;
@@ -43,7 +56,7 @@ ds_status ds_workspace_layer(const ds_workspace *self, size_t l, const float *pa
                              const ds_rows *rows)
 {
     const ds_layer *layer = &self->spec.model->layer[l];
-    if (layer->ops->view || rows->n == 0)
+    if (layer->ops->view || layer->ops->forward == NULL || rows->n == 0)
         return DS_OK;
     return layer->ops->forward(layer, self->spec.kernels, params, rows);
 }
@@ -191,7 +204,7 @@ static ds_status pass_input_gradients(const ds_workspace *self, const float *par
 {
     bool filled = false;
     const ds_layer *layer = &self->spec.model->layer[l];
-    for (int s = 0; s < pass->hi - pass->lo && !layer->ops->view; s++) {
+    for (int s = 0; s < pass->hi - pass->lo && layer->ops->backward != NULL; s++) {
         ds_rows rows = ds_workspace_rows(self, l, side, pass->step, &pass->shard[s]);
         if (rows.n > 0)
             DS_TRY(ds_workspace_backward(self, l, params, &rows, &filled));

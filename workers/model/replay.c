@@ -190,10 +190,11 @@ static ds_status replay_backward(replay *self)
         for (size_t p = 0; p < layer->n_params && !self->found; p++)
             if (layer->param[p]->trainable)
                 DS_TRY(replay_gradient(self, l, p, side));
-        if (l == m->lowest || self->found || layer->ops->view)
+        if (l == m->lowest || self->found)
             continue;
         bool filled = false;
-        DS_TRY(ds_workspace_backward(self->w, l, self->params, &rows, &filled));
+        if (layer->ops->backward != NULL)
+            DS_TRY(ds_workspace_backward(self->w, l, self->params, &rows, &filled));
         side = ds_layer_dx_in_place(layer) ? side : 1 - side;
     }
     return DS_OK;

@@ -36,7 +36,8 @@ static ds_status workspace_block(ds_workspace *self, size_t count, size_t width,
  * below (or is the input). */
 static bool workspace_own(const ds_layer *layer, bool busy)
 {
-    return !(layer->ops->view || (layer->ops->in_place && !busy));
+    return !(layer->ops->view || layer->ops->flow == DS_FLOW_BRANCH ||
+             (layer->ops->in_place && !busy));
 }
 
 static ds_status workspace_keep_all(ds_workspace *self)
@@ -52,7 +53,10 @@ static ds_status workspace_keep_all(ds_workspace *self)
             DS_TRY(workspace_block(self, self->spec.rows, ds_stride_for(width), &x));
             busy = false;
         }
-        busy = busy || layer->ops->reads_y;
+        if (layer->ops->flow == DS_FLOW_BRANCH && self->arena != NULL)
+            x = self->act[layer->link];
+        busy = busy || layer->ops->reads_y || layer->ops->flow == DS_FLOW_FORK ||
+               layer->ops->flow == DS_FLOW_BRANCH;
         DS_TRY(workspace_block(self, self->spec.rows, layer->kept, &kept));
         if (self->arena == NULL)
             continue;
@@ -62,27 +66,71 @@ static ds_status workspace_keep_all(ds_workspace *self)
     return DS_OK;
 }
 
+enum { WORKSPACE_TURNS = 2 + 2 * DS_MAX_LEVELS };
+
+/* Which blocks are taken while no backward will come: x of the layer at hand, and what an open
+ * residual block still needs. */
+typedef struct turns {
+    size_t n;                   /* blocks in use so far */
+    int pins[WORKSPACE_TURNS];  /* open blocks that need it */
+    size_t main[DS_MAX_LEVELS]; /* by level: the block that came before the branch, */
+    size_t fork[DS_MAX_LEVELS]; /* and the fork's; n_turns: the input */
+} turns;
+
+/* A block that neither holds x nor is needed later. */
+static size_t workspace_free(turns *self, size_t x)
+{
+    size_t i = 0;
+    while (i == x || self->pins[i] > 0)
+        i++;
+    self->n = i + 1 > self->n ? i + 1 : self->n;
+    return i;
+}
+
+/* The block of y for layer l whose x lies in block x (WORKSPACE_TURNS: the input). */
+static size_t workspace_turn(turns *self, const ds_layer *layer, size_t x)
+{
+    const ds_layer_ops *ops = layer->ops;
+    size_t level = layer->level, y = x;
+    bool needed = x == WORKSPACE_TURNS || self->pins[x] > 0;
+    if (ops->flow == DS_FLOW_FORK)
+        self->fork[level] = x;
+    if (ops->flow == DS_FLOW_BRANCH) {
+        self->main[level] = x;
+        y = self->fork[level];
+    } else if (workspace_own(layer, needed)) {
+        y = workspace_free(self, x);
+    }
+    if (ops->flow == DS_FLOW_FORK || ops->flow == DS_FLOW_BRANCH)
+        self->pins[x] += x < WORKSPACE_TURNS;
+    if (ops->flow == DS_FLOW_JOIN) {
+        self->pins[self->fork[level]] -= self->fork[level] < WORKSPACE_TURNS;
+        self->pins[self->main[level]] -= self->main[level] < WORKSPACE_TURNS;
+    }
+    return y;
+}
+
 static ds_status workspace_take_turns(ds_workspace *self)
 {
     const ds_model *m = self->spec.model;
-    size_t widest = 0, kept = 0;
+    size_t widest = 0, kept = 0, x = WORKSPACE_TURNS;
+    turns count = {0}, again = {0};
     for (size_t l = 0; l < m->n_layers; l++) {
         size_t width = ds_stride_for(ds_shape_elements(&m->layer[l].out));
         widest = width > widest ? width : widest;
         kept = m->layer[l].kept > kept ? m->layer[l].kept : kept;
+        x = workspace_turn(&count, &m->layer[l], x);
     }
-    float *turn[2] = {NULL, NULL}, *shared = NULL;
-    for (int i = 0; i < 2; i++)
-        DS_TRY(workspace_block(self, self->spec.rows, widest, &turn[i]));
+    float *block[WORKSPACE_TURNS] = {NULL}, *shared = NULL;
+    for (size_t i = 0; i < count.n; i++)
+        DS_TRY(workspace_block(self, self->spec.rows, widest, &block[i]));
     DS_TRY(workspace_block(self, self->spec.rows, kept, &shared));
     if (self->arena == NULL)
         return DS_OK;
-    int next = 0;
+    x = WORKSPACE_TURNS;
     for (size_t l = 0; l < m->n_layers; l++) {
-        const float *x = self->act[l];
-        bool own = workspace_own(&m->layer[l], l == 0 || x == self->act[0]);
-        self->act[l + 1] = own ? turn[next] : self->act[l];
-        next ^= own;
+        x = workspace_turn(&again, &m->layer[l], x);
+        self->act[l + 1] = x == WORKSPACE_TURNS ? self->act[0] : block[x];
         self->kept[l] = shared;
     }
     return DS_OK;
@@ -100,6 +148,8 @@ static ds_status workspace_backward(ds_workspace *self)
     }
     for (int i = 0; i < 2; i++)
         DS_TRY(workspace_block(self, self->spec.rows, widest, &self->grad[i]));
+    for (size_t i = 0; i < 2 * m->levels; i++)
+        DS_TRY(workspace_block(self, self->spec.rows, widest, &self->hold[i]));
     DS_TRY(workspace_block(self, 1, shared, &self->shared));
     for (size_t p = 0; p < m->layout.n_params; p++) {
         size_t n = ds_panel_rows(&m->layout.param[p]) * m->layout.param[p].stride;
