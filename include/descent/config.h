@@ -57,6 +57,10 @@ typedef struct ds_checkpoint_config {
     int64_t keep; /* 0: all */
 } ds_checkpoint_config;
 
+typedef struct ds_watch_config {
+    double timeout; /* seconds without progress until a rank is late; 0: off */
+} ds_watch_config;
+
 typedef enum ds_normalize {
     DS_NORMALIZE_NONE,
     DS_NORMALIZE_UNIT,
@@ -91,6 +95,7 @@ typedef struct ds_config {
     int64_t eval_batch;
     ds_stop_config stop;
     ds_checkpoint_config checkpoint;
+    ds_watch_config watch;
     ds_arena *arena; /* owns all of it */
 } ds_config;
 

@@ -24,10 +24,12 @@ typedef struct ds_scores {
 } ds_scores;
 
 typedef struct ds_report_spec {
-    const char *dir;     /* of the run; NULL: no files, progress only */
-    bool quiet;          /* nothing on the terminal */
-    int64_t total_steps; /* INT64_MAX: unknown */
-    int64_t from_step;   /* steps after it are cut from metrics.jsonl; -1: a new file */
+    const char *dir;          /* of the run; NULL: no files, progress only */
+    bool quiet;               /* nothing on the terminal */
+    int64_t total_steps;      /* INT64_MAX: unknown */
+    const volatile int *stop; /* once it is not 0 status.json is no longer said to be running; may
+                                 be NULL */
+    int64_t from_step;        /* steps after it are cut from metrics.jsonl; -1: a new file */
 } ds_report_spec;
 
 /* Local. Opens (and on resume cuts back) metrics.jsonl and writes the first status.json. Errors:

@@ -69,6 +69,9 @@ DS_API ds_status ds_trainer_init_from(ds_trainer *self, const char *path) DS_NOD
 
 /* Local. Facts. */
 DS_API int64_t ds_trainer_steps(const ds_trainer *self); /* updates done */
+/* Of the newest checkpoint that stands, this run's or the one it goes on from; -1: none. May be
+ * asked by any thread. */
+DS_API int64_t ds_trainer_saved_step(const ds_trainer *self);
 DS_API const ds_config *ds_trainer_config(const ds_trainer *self);
 DS_API const ds_model *ds_trainer_model(const ds_trainer *self);
 DS_API const ds_plan *ds_trainer_plan(const ds_trainer *self);     /* NULL with inference */
@@ -92,9 +95,12 @@ typedef struct ds_fit_spec {
     ds_report *report;        /* rank 0's, or NULL */
     const volatile int *stop; /* becomes non-zero when the program was asked to stop; rank 0's
                                  counts. May be NULL */
+    const volatile int64_t *killed_ns; /* with stop: when, by ds_clock_ns, the program will be
+                                          killed; 0: not known. May be NULL */
 } ds_fit_spec;
 /* Collective. Steps, evaluations, checkpoints until a limit or a stopping rule ends the run
- * (`reason` says which) or STOPPED: asked to stop, a checkpoint of the last step stands. */
+ * (`reason` says which) or STOPPED: asked to stop, a checkpoint stands: of the last step, or, where
+ * saving takes more than half of the time that is left, an earlier one (ds_trainer_saved_step). */
 DS_API ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec,
                                 const char **reason) DS_NODISCARD;
 /* Local. True when this run has nothing left to do (resumed from its last checkpoint). */

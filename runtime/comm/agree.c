@@ -25,14 +25,14 @@ ds_status ds_agree(ds_world *self, ds_status mine)
     if (self->size == 1)
         return mine;
     int lowest = mine == DS_OK ? self->size : self->rank;
-    DS_MPI(MPI_Allreduce(MPI_IN_PLACE, &lowest, 1, MPI_INT, MPI_MIN, self->comm));
+    DS_MPI_MEET(self, MPI_Allreduce(MPI_IN_PLACE, &lowest, 1, MPI_INT, MPI_MIN, self->comm));
     if (lowest == self->size)
         return DS_OK;
     agree_note note;
     agree_write(self, mine, &note);
-    DS_MPI(MPI_Bcast(&note, (int)sizeof note, MPI_BYTE, lowest, self->comm));
+    DS_MPI_MEET(self, MPI_Bcast(&note, (int)sizeof note, MPI_BYTE, lowest, self->comm));
     int alike = (int)mine == note.code && strcmp(ds_last_error(), note.message) == 0;
-    DS_MPI(MPI_Allreduce(MPI_IN_PLACE, &alike, 1, MPI_INT, MPI_LAND, self->comm));
+    DS_MPI_MEET(self, MPI_Allreduce(MPI_IN_PLACE, &alike, 1, MPI_INT, MPI_LAND, self->comm));
     if (alike)
         return mine;
     if (self->rank == lowest)
@@ -46,12 +46,12 @@ ds_status ds_follow(ds_world *self, ds_status of_rank_0)
     if (self->size == 1)
         return of_rank_0;
     int code = (int)of_rank_0;
-    DS_MPI(MPI_Bcast(&code, 1, MPI_INT, 0, self->comm));
+    DS_MPI_MEET(self, MPI_Bcast(&code, 1, MPI_INT, 0, self->comm));
     if (code == DS_OK)
         return DS_OK;
     agree_note note;
     agree_write(self, of_rank_0, &note);
-    DS_MPI(MPI_Bcast(&note, (int)sizeof note, MPI_BYTE, 0, self->comm));
+    DS_MPI_MEET(self, MPI_Bcast(&note, (int)sizeof note, MPI_BYTE, 0, self->comm));
     return self->rank == 0 ? of_rank_0 : DS_FAIL((ds_status)code, "%s", note.message);
 }
 
@@ -71,7 +71,7 @@ ds_status ds_world_same(ds_world *self, const void *bytes, size_t n, const char 
             differs = self->rank;
         at += some;
     }
-    DS_MPI(MPI_Allreduce(MPI_IN_PLACE, &differs, 1, MPI_INT, MPI_MIN, self->comm));
+    DS_MPI_MEET(self, MPI_Allreduce(MPI_IN_PLACE, &differs, 1, MPI_INT, MPI_MIN, self->comm));
     DS_CHECK(differs == self->size, DS_ERR_INTERNAL,
              "%s of rank %d differs from rank 0's; all ranks must run the same program on the "
              "same input",

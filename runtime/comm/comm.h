@@ -10,7 +10,8 @@ struct ds_world {
     MPI_Comm comm; /* our own duplicate, or MPI_COMM_NULL for a world of one without MPI */
     int rank, size, hosts, host_ranks;
     char host[MPI_MAX_PROCESSOR_NAME];
-    int *count, *first; /* (size) each: room for MPI's int arguments */
+    int *count, *first;     /* (size) each: room for MPI's int arguments */
+    struct ds_watch *watch; /* or NULL */
 };
 
 /* Collective. A world over `comm`, which is duplicated. */
@@ -20,6 +21,17 @@ ds_status ds_mpi_fail(int code, const char *call, const char *file, int line);
 #define DS_MPI(call)                                               \
     do {                                                           \
         int ds_rc_ = (call);                                       \
+        if (ds_rc_ != MPI_SUCCESS)                                 \
+            return ds_mpi_fail(ds_rc_, #call, __FILE__, __LINE__); \
+    } while (0)
+
+/* A call that ends when other ranks have done their part: the watch is to know. */
+void ds_watch_wait(const ds_world *world, bool waiting);
+#define DS_MPI_MEET(world, call)                                   \
+    do {                                                           \
+        ds_watch_wait((world), true);                              \
+        int ds_rc_ = (call);                                       \
+        ds_watch_wait((world), false);                             \
         if (ds_rc_ != MPI_SUCCESS)                                 \
             return ds_mpi_fail(ds_rc_, #call, __FILE__, __LINE__); \
     } while (0)

@@ -68,7 +68,7 @@ ds_status ds_mail_wait(ds_mail *self)
     int n = (int)self->n;
     self->n = 0;
     if (n > 0)
-        DS_MPI(MPI_Waitall(n, self->request, MPI_STATUSES_IGNORE));
+        DS_MPI_MEET(self->world, MPI_Waitall(n, self->request, MPI_STATUSES_IGNORE));
     return DS_OK;
 }
 
@@ -76,7 +76,8 @@ ds_status ds_world_sum_float(ds_world *self, float *x, size_t n)
 {
     while (self->size > 1 && n > 0) {
         size_t some = n < DS_MPI_CHUNK ? n : DS_MPI_CHUNK;
-        DS_MPI(MPI_Allreduce(MPI_IN_PLACE, x, (int)some, MPI_FLOAT, MPI_SUM, self->comm));
+        DS_MPI_MEET(self,
+                    MPI_Allreduce(MPI_IN_PLACE, x, (int)some, MPI_FLOAT, MPI_SUM, self->comm));
         x += some;
         n -= some;
     }

@@ -103,7 +103,7 @@ ds_status ds_shared_fence(ds_shared *self)
     if (self->window == MPI_WIN_NULL)
         return DS_OK;
     DS_MPI(MPI_Win_sync(self->window));
-    DS_MPI(MPI_Barrier(self->world->comm));
+    DS_MPI_MEET(self->world, MPI_Barrier(self->world->comm));
     DS_MPI(MPI_Win_sync(self->window));
     return DS_OK;
 }

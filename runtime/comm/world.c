@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "descent/watch.h"
+
 #include "comm.h"
 
 ds_status ds_mpi_fail(int code, const char *call, const char *file, int line)
@@ -46,7 +48,7 @@ static ds_status world_count_hosts(ds_world *self)
     DS_MPI(MPI_Comm_size(host, &self->host_ranks));
     DS_MPI(MPI_Comm_free(&host));
     int first = rank == 0;
-    DS_MPI(MPI_Allreduce(&first, &self->hosts, 1, MPI_INT, MPI_SUM, self->comm));
+    DS_MPI_MEET(self, MPI_Allreduce(&first, &self->hosts, 1, MPI_INT, MPI_SUM, self->comm));
     return DS_OK;
 }
 
@@ -75,6 +77,7 @@ void ds_world_destroy(ds_world **world)
     if (self == NULL)
         return;
     int over = 1;
+    ds_watch_stop(self);
     if (self->comm != MPI_COMM_NULL && MPI_Finalized(&over) == MPI_SUCCESS && !over)
         MPI_Comm_free(&self->comm);
     free(self->count);
@@ -110,7 +113,7 @@ ds_status ds_world_broadcast(ds_world *self, void *bytes, size_t n, int root)
     char *at = bytes;
     while (n > 0) {
         size_t some = n < DS_MPI_CHUNK ? n : DS_MPI_CHUNK;
-        DS_MPI(MPI_Bcast(at, (int)some, MPI_BYTE, root, self->comm));
+        DS_MPI_MEET(self, MPI_Bcast(at, (int)some, MPI_BYTE, root, self->comm));
         at += some;
         n -= some;
     }
@@ -127,7 +130,7 @@ static ds_status world_reduce(ds_world *self, void *x, size_t n, MPI_Datatype ty
     size_t most = DS_MPI_CHUNK / (size_t)width;
     while (n > 0) {
         size_t some = n < most ? n : most;
-        DS_MPI(MPI_Allreduce(MPI_IN_PLACE, at, (int)some, type, op, self->comm));
+        DS_MPI_MEET(self, MPI_Allreduce(MPI_IN_PLACE, at, (int)some, type, op, self->comm));
         at += some * (size_t)width;
         n -= some;
     }
@@ -156,8 +159,8 @@ ds_status ds_world_gather_all(ds_world *self, const void *mine, size_t n, void *
     if (self->size == 1 || n == 0)
         return DS_OK;
     if (n <= DS_MPI_CHUNK / (size_t)self->size) {
-        DS_MPI(
-            MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, (int)n, MPI_BYTE, self->comm));
+        DS_MPI_MEET(self, MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, (int)n, MPI_BYTE,
+                                        self->comm));
         return DS_OK;
     }
     for (int r = 0; r < self->size; r++)
@@ -176,8 +179,8 @@ ds_status ds_world_spread(ds_world *self, float *block, const size_t *first, con
         self->first[r] = fits ? (int)first[r] : 0;
     }
     if (fits) {
-        DS_MPI(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, block, self->count, self->first,
-                              MPI_FLOAT, self->comm));
+        DS_MPI_MEET(self, MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, block, self->count,
+                                         self->first, MPI_FLOAT, self->comm));
         return DS_OK;
     }
     for (int r = 0; r < self->size; r++)
@@ -188,6 +191,6 @@ ds_status ds_world_spread(ds_world *self, float *block, const size_t *first, con
 ds_status ds_world_barrier(ds_world *self)
 {
     if (self->size > 1)
-        DS_MPI(MPI_Barrier(self->comm));
+        DS_MPI_MEET(self, MPI_Barrier(self->comm));
     return DS_OK;
 }

@@ -134,6 +134,7 @@ static ds_status config_take(ds_config *self, const ds_value *tree)
     DS_TRY(ds_config_take_eval(self, raw.eval, root));
     DS_TRY(ds_config_take_stop(self, raw.stop, root));
     DS_TRY(ds_config_take_checkpoint(self, raw.checkpoint, root));
+    DS_TRY(ds_config_take_watch(self, raw.watch, root));
     self->root = root;
     return DS_OK;
 }

@@ -17,9 +17,9 @@ typedef struct compare_state {
 /* Keys that may differ: "x" and all below it. Data itself is compared by its content. */
 static bool compare_neutral(const compare_state *s, const char *path)
 {
-    static const char *const always[] = {
-        "name",           "train.log_every", "checkpoint",     "sync.bucket",
-        "sync.transport", "data.test",       "compute.strict", NULL};
+    static const char *const always[] = {"name",           "train.log_every", "checkpoint",
+                                         "sync.bucket",    "sync.transport",  "data.test",
+                                         "compute.strict", "watch",           NULL};
     static const char *const unless_early[] = {"train.eval_every", "eval", NULL};
     static const char *const paths[] = {".path", ".images", ".labels", NULL};
     for (size_t i = 0; always[i] != NULL; i++)

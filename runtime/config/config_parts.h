@@ -26,7 +26,7 @@ typedef struct ds_raw_root {
     const char *name;
     int64_t seed;
     const ds_value *data, *model, *loss, *batch, *optimizer, *lr, *sync, *compute, *train, *eval,
-        *stop, *checkpoint;
+        *stop, *checkpoint, *watch;
 } ds_raw_root;
 typedef struct ds_raw_data {
     const ds_value *train, *test, *validation;
@@ -76,7 +76,8 @@ extern const ds_option ds_config_root_options[], ds_config_data_options[],
     ds_config_fraction_options[], ds_config_loss_options[], ds_config_batch_options[],
     ds_config_optimizer_options[], ds_config_lr_options[], ds_config_sync_options[],
     ds_config_compute_options[], ds_config_train_options[], ds_config_eval_options[],
-    ds_config_stop_options[], ds_config_patience_options[], ds_config_checkpoint_options[];
+    ds_config_stop_options[], ds_config_patience_options[], ds_config_checkpoint_options[],
+    ds_config_watch_options[];
 
 /* Local. Fill part of `self` from the raw value of a section (NULL: absent) and append the resolved
  * map to `root`. */
@@ -91,6 +92,7 @@ ds_status ds_config_take_compute(ds_config *self, const ds_value *raw, ds_value 
 ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_eval(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_stop(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_watch(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_checkpoint(ds_config *self, const ds_value *raw,
                                     ds_value *root) DS_NODISCARD;
 /* Local. A new map `key` at the place of `raw` (may be NULL), appended to `root`. */

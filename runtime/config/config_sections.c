@@ -244,3 +244,15 @@ ds_status ds_config_take_checkpoint(ds_config *self, const ds_value *raw, ds_val
     DS_TRY(ds_config_open(self, "checkpoint", raw, root, &map));
     return ds_config_resolve(self, ds_config_checkpoint_options, &self->checkpoint, raw, map);
 }
+
+ds_status ds_config_take_watch(ds_config *self, const ds_value *raw, ds_value *root)
+{
+    ds_value *map = NULL;
+    DS_TRY(ds_options_parse(ds_config_watch_options, raw, "watch", self->arena, &self->watch));
+    if (self->watch.timeout > 0 && self->watch.timeout < 1)
+        return ds_value_fail(ds_value_find(raw, "timeout"),
+                             "watch: timeout is %g, expected at least 1 second, or 0 for none",
+                             self->watch.timeout);
+    DS_TRY(ds_config_open(self, "watch", raw, root, &map));
+    return ds_config_resolve(self, ds_config_watch_options, &self->watch, raw, map);
+}

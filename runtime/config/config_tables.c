@@ -58,6 +58,7 @@ const ds_option ds_config_root_options[] = {
     VALUE(ds_raw_root, eval, "a map", 0, "evaluation"),
     VALUE(ds_raw_root, stop, "a map", 0, "rules that end a run early"),
     VALUE(ds_raw_root, checkpoint, "a map", 0, "when state is saved and what is kept"),
+    VALUE(ds_raw_root, watch, "a map", NEUTRAL, "when a rank is late"),
     END,
 };
 const ds_option ds_config_data_options[] = {
@@ -143,6 +144,12 @@ const ds_option ds_config_checkpoint_options[] = {
     END,
 };
 
+const ds_option ds_config_watch_options[] = {
+    {"timeout", DS_OPTION_REAL, offsetof(ds_watch_config, timeout), "600", 0, 1e9, NULL, NEUTRAL,
+     "seconds without progress until late ranks are named and the run ends, resumable; 0: never"},
+    END,
+};
+
 /* What the owners of data and model read; listed here so that `descent list keys` is complete. */
 static const ds_option tables_source_options[] = {
     {.name = "format", .choices = "idx, csv, hdf5, synthetic", .help = "how the data is kept"},
@@ -184,6 +191,7 @@ static const struct {
     {"stop.plateau.", ds_config_patience_options},
     {"stop.early.", ds_config_patience_options},
     {"checkpoint.", ds_config_checkpoint_options},
+    {"watch.", ds_config_watch_options},
 };
 
 static void tables_describe(const char *prefix, const ds_option *o, ds_config_key *out)

@@ -349,6 +349,7 @@ static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
     if (mine == DS_OK && file != NULL)
         mine = restore_data(self, file);
     DS_TRY(ds_agree(self->world, mine));
+    DS_TRY(ds_watch_arm(self->world, self->config->watch.timeout));
     DS_TRY(create_numerics(self));
     ds_kept_data kept = {.normalizer = &self->kept,
                          .n_classes = self->names[DS_NAMES_CLASSES].n,
@@ -357,7 +358,9 @@ static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
                          .column = self->names[DS_NAMES_INPUTS].name,
                          .n_target_columns = self->names[DS_NAMES_TARGETS].n,
                          .target_column = self->names[DS_NAMES_TARGETS].name};
+    ds_watch_note(self->world, DS_PHASE_READING, 0);
     DS_TRY(create_data(self, spec, file != NULL ? &kept : NULL));
+    ds_watch_note(self->world, DS_PHASE_SETUP, 0);
     mine = create_plan(self);
     if (mine == DS_OK && spec->resume)
         mine = restore_check(self, file, spec);
@@ -377,8 +380,11 @@ ds_status ds_trainer_open(ds_world *world, const ds_trainer_spec *spec, ds_train
     if (mine == DS_OK)
         mine = ds_arena_take(arena, 1, sizeof *self, "the trainer", &self);
     if (self != NULL)
-        *self = (ds_trainer){
-            .arena = arena, .world = world, .inference = spec->inference, .loaded_step = -1};
+        *self = (ds_trainer){.arena = arena,
+                             .world = world,
+                             .inference = spec->inference,
+                             .loaded_step = -1,
+                             .saved_step = -1};
     mine = ds_agree(world, mine);
     if (mine == DS_OK)
         mine = create_all(self, spec);

@@ -42,6 +42,7 @@ static ds_status evaluate_block(const evaluation *e, size_t block, bool targets,
                                 double *loss)
 {
     ds_trainer *t = e->trainer;
+    ds_watch_beat(t->world);
     size_t from = block * e->rows, stride;
     *n = e->data->n - from < e->rows ? e->data->n - from : e->rows;
     for (size_t i = 0; i < *n; i++)
@@ -144,6 +145,7 @@ static void evaluate_scores(const evaluation *e, const double *total, ds_scores 
 static ds_status evaluate_data(ds_trainer *self, const ds_dataset *data, ds_scores *out)
 {
     evaluation e = evaluate_plan(self, data, &self->splits->normalizer);
+    ds_watch_note(self->world, DS_PHASE_EVALUATION, self->step);
     size_t n_sums = e.n_blocks * e.columns;
     memset(self->block_sum, 0, n_sums * sizeof *self->block_sum);
     if (self->confusion != NULL)
@@ -156,6 +158,7 @@ static ds_status evaluate_data(ds_trainer *self, const ds_dataset *data, ds_scor
         for (size_t c = 0; c < e.columns; c++)
             self->block_sum[c] += self->block_sum[b * e.columns + c];
     evaluate_scores(&e, self->block_sum, out);
+    ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
     return DS_OK;
 }
 

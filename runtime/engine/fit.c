@@ -11,12 +11,13 @@
 
 #include "trainer_parts.h"
 
-enum { WORD_GO, WORD_STOP, WORD_FAIL };
+enum { WORD_GO, WORD_STOP, WORD_LEAVE, WORD_FAIL };
 
 typedef struct fit {
     ds_trainer *trainer;
     const ds_fit_spec *spec;
     int64_t saved_step, evaluated_step; /* the last of each; -1: none */
+    int64_t save_ns;                    /* what the last save took; 0: not known */
     int64_t mark_ns;                    /* start of the window of samples_per_s */
     size_t window;                      /* samples since then */
     double rate;
@@ -39,11 +40,20 @@ static ds_status fit_settle(fit *self)
     return ds_agree(self->trainer->world, mine);
 }
 
+/* A save that takes more than half of what is left would be cut off, and nothing gained. */
+static bool fit_in_haste(const fit *self)
+{
+    int64_t end = self->spec->killed_ns == NULL ? 0 : *self->spec->killed_ns, now = ds_clock_ns();
+    return end > now && self->save_ns > (end - now) / 2;
+}
+
 static int fit_word(const fit *self)
 {
     if (self->pending != DS_OK)
         return WORD_FAIL;
-    return self->spec->stop != NULL && *self->spec->stop != 0 ? WORD_STOP : WORD_GO;
+    if (self->spec->stop == NULL || *self->spec->stop == 0)
+        return WORD_GO;
+    return fit_in_haste(self) ? WORD_LEAVE : WORD_STOP;
 }
 
 static void fit_pause(fit *self, int64_t since_ns)
@@ -59,7 +69,8 @@ static ds_status fit_save(fit *self)
     int64_t start = ds_clock_ns();
     char path[4096];
     DS_TRY(snapshot_write(t, self->spec->dir, sizeof path, path));
-    self->saved_step = t->step;
+    self->saved_step = t->saved_step = t->step;
+    self->save_ns = ds_clock_ns() - start;
     fit_note(self, ds_report_checkpoint(self->spec->report, t->step, path));
     fit_pause(self, start);
     return DS_OK;
@@ -200,11 +211,23 @@ static const char *fit_reason(const ds_trainer *t)
  * save: status.json says first what already stands. The caller's last word replaces it. */
 static void fit_foretell(const fit *self)
 {
+    ds_watch_hush(self->trainer->world);
     int64_t stands = self->saved_step < 0 ? 0 : self->saved_step;
     const char *reason = stands == 0
                              ? "stopped as asked, saving; no checkpoint before this one"
                              : "stopped as asked, saving; the checkpoint of this step stands";
     ds_report_stopping(self->spec->report, ds_exit_code(DS_STOPPED), stands, reason);
+}
+
+static ds_status fit_leave(fit *self)
+{
+    int64_t stands = self->saved_step < 0 ? 0 : self->saved_step;
+    ds_watch_hush(self->trainer->world);
+    DS_TRY(fit_settle(self));
+    return DS_FAIL(DS_STOPPED,
+                   "stopped as asked at step %" PRId64 ", without saving it: a checkpoint takes "
+                   "%.1f s, more than there was; --resume goes on from step %" PRId64,
+                   self->trainer->step, (double)self->save_ns * 1e-9, stands);
 }
 
 static ds_status fit_stopped(fit *self)
@@ -256,8 +279,8 @@ ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char *
         if (word == WORD_FAIL)
             DS_TRY(fit_settle(&run));
         DS_TRY(fit_after(&run));
-        if (word == WORD_STOP && !ds_trainer_finished(self))
-            return fit_stopped(&run);
+        if ((word == WORD_STOP || word == WORD_LEAVE) && !ds_trainer_finished(self))
+            return word == WORD_STOP ? fit_stopped(&run) : fit_leave(&run);
     }
     uint64_t hash = 0;
     DS_TRY(fit_save(&run));

@@ -69,6 +69,7 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, size
                                const ds_partial *partial)
 {
     int lo = partial[0].lo, hi = partial[n - 1].hi;
+    ds_watch_beat(self->world);
     gradient_fetch(self, batch, lo, hi);
     ds_pass pass = {.step = self->step,
                     .lo = lo,

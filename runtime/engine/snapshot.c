@@ -177,6 +177,7 @@ static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
 ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *path)
 {
     snapshot s;
+    ds_watch_note(self->world, DS_PHASE_CHECKPOINT, self->step);
     ds_status status = ds_agree(self->world, snapshot_make(&s, self));
     if (status == DS_OK) {
         ds_snapshot file = {.step = self->step,
@@ -187,6 +188,7 @@ ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *p
         status = ds_checkpoint_write(self->world, dir, &file, room, path);
     }
     ds_arena_destroy(&s.arena);
+    ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
     return status;
 }
 

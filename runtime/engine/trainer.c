@@ -23,6 +23,11 @@ int64_t ds_trainer_steps(const ds_trainer *self)
     return self->step;
 }
 
+int64_t ds_trainer_saved_step(const ds_trainer *self)
+{
+    return self->saved_step;
+}
+
 const ds_config *ds_trainer_config(const ds_trainer *self)
 {
     return self->config;

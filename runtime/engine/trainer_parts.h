@@ -6,6 +6,7 @@
 #include "descent/hash.h"
 #include "descent/log.h"
 #include "descent/trainer.h"
+#include "descent/watch.h"
 
 enum { DS_MAX_DEPTH = 32, DS_HISTORY = 4096 };
 
@@ -61,7 +62,8 @@ struct ds_trainer {
     int64_t *confusion;
     /* the run */
     int64_t step;
-    int64_t loaded_step; /* of the checkpoint this run goes on from; -1: a fresh run */
+    int64_t loaded_step;        /* of the checkpoint this run goes on from; -1: a fresh run */
+    _Atomic int64_t saved_step; /* of the newest checkpoint that stands; -1: none */
     stopping stopping;
     history history;
     bool initialised; /* from a checkpoint's weights: step 0 is saved, a resumed run needs them */

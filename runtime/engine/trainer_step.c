@@ -31,6 +31,7 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
 {
     /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it
      * there. */
+    ds_watch_note(self->world, DS_PHASE_COMPUTING, self->step);
     ds_status mine = gradient_of_batch(self, batch);
     int first_shard = ds_plan_shard_begin(self->plan, ds_world_rank(self->world));
     if (mine != DS_OK)
@@ -42,7 +43,9 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
                     .bad = self->bad,
                     .word = wish->word,
                     .want_norm = wish->norm};
+    ds_watch_note(self->world, DS_PHASE_EXCHANGE, self->step);
     DS_TRY(ds_sync_step(self->sync, &step, outcome));
+    ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
     if (!outcome->finite) {
         DS_TRY(ds_agree(self->world, mine));
         DS_TRY(step_not_finite(self, batch, outcome));

@@ -15,7 +15,13 @@ struct ds_report {
     progress progress;
     bool saved; /* metrics.jsonl knows the checkpoint that the run goes on from */
     int64_t start_ns, beat_ns;
+    const volatile int *stop;
 };
+
+static bool report_stopping(const ds_report *self)
+{
+    return self->stop != NULL && *self->stop != 0;
+}
 
 ds_status ds_report_create(const ds_report_spec *spec, ds_report **out)
 {
@@ -28,8 +34,10 @@ ds_status ds_report_create(const ds_report_spec *spec, ds_report **out)
         self->dir = strdup(spec->dir);
         DS_CHECK(self->dir != NULL, DS_ERR_NOMEM, "out of memory for the report");
         DS_TRY(metrics_open(spec->dir, spec->from_step, &self->metrics, &self->saved));
-        DS_TRY(ds_status_file_write(spec->dir, "running", 0,
-                                    spec->from_step < 0 ? 0 : spec->from_step, ""));
+        self->stop = spec->stop;
+        if (!report_stopping(self))
+            DS_TRY(ds_status_file_write(spec->dir, "running", 0,
+                                        spec->from_step < 0 ? 0 : spec->from_step, ""));
     }
     *out = ds_steal(guard);
     return DS_OK;
@@ -203,7 +211,7 @@ void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_p
         return;
     progress_beat(&self->progress, step, loss, samples_per_s);
     int64_t now = ds_clock_ns();
-    if (self->dir == NULL || now - self->beat_ns < 1000000000)
+    if (self->dir == NULL || now - self->beat_ns < 1000000000 || report_stopping(self))
         return;
     self->beat_ns = now;
     /* A missed heartbeat is no reason to stop a run: a full disk shows in metrics.jsonl and

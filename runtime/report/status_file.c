@@ -34,8 +34,9 @@ static bool status_write(const char *path, int flags, const char *text)
 
 static bool status_replace(const char *path, const char *text)
 {
-    char next[4210];
-    snprintf(next, sizeof next, "%s.tmp", path);
+    /* The program's own thread and its watch may write at once. */
+    char next[4220];
+    snprintf(next, sizeof next, "%s.%stmp", path, gettid() == getpid() ? "" : "watch.");
     if (status_write(next, O_CREAT | O_TRUNC, text) && rename(next, path) == 0)
         return true;
     int why = errno;

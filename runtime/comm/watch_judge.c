@@ -1,0 +1,88 @@
+/* Who holds up the run? A rank that waits for another is not late; one that works shows it. So late
+ * is who neither waits nor works, and who has fallen silent while rank 0 waits: a stopped process,
+ * a lost host or a dead link look alike from here. Where all wait and none is silent, those that
+ * have met the others least often are behind a link that only MPI uses. Cost: ranks a look. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "watch_parts.h"
+
+enum { JUDGE_NAMED = 8 };
+#define JUDGE_SLACK_NS INT64_C(2000000000)
+
+static int64_t judge_silence(const watch_table *t, int rank)
+{
+    const watch_seen *seen = &t->seen[rank];
+    return rank == 0 || !seen->heard || seen->gone ? 0 : t->now - seen->heard_ns;
+}
+
+/* What the last message said, brought up to now. */
+static int64_t judge_idle(const watch_table *t, int rank)
+{
+    return t->seen[rank].state.idle_ns + (rank == 0 ? 0 : t->now - t->seen[rank].heard_ns);
+}
+
+static bool judge_late(const watch_table *t, int rank)
+{
+    const watch_seen *seen = &t->seen[rank];
+    if (!seen->heard || seen->gone)
+        return false;
+    if (judge_silence(t, rank) > t->timeout_ns)
+        return judge_idle(t, 0) > t->timeout_ns;
+    return !seen->state.waiting && judge_idle(t, rank) > t->timeout_ns;
+}
+
+/* All wait: since when at least, and the fewest meetings. */
+static bool judge_stuck(const watch_table *t, int64_t *fewest)
+{
+    *fewest = INT64_MAX;
+    for (int r = 0; r < t->size; r++) {
+        const watch_seen *seen = &t->seen[r];
+        if (!seen->heard || seen->gone || !seen->state.waiting ||
+            judge_idle(t, r) < t->timeout_ns + JUDGE_SLACK_NS)
+            return false;
+        *fewest = seen->state.meetings < *fewest ? seen->state.meetings : *fewest;
+    }
+    return true;
+}
+
+static void judge_name(const watch_table *t, int rank, size_t room, char *text)
+{
+    const watch_state *s = &t->seen[rank].state;
+    double silent = (double)judge_silence(t, rank) * 1e-9;
+    double idle = (double)judge_idle(t, rank) * 1e-9;
+    int n = snprintf(text, room, "rank %d of %d on %s", rank, t->size, t->host + rank * WATCH_HOST);
+    text += n;
+    room -= (size_t)n;
+    if (judge_silence(t, rank) > t->timeout_ns)
+        snprintf(text, room,
+                 " (silent for %.0f s: stopped, or its host or link is down; last seen in %s, step "
+                 "%" PRId64 ")",
+                 silent, ds_phase_name((ds_phase)s->phase), s->step);
+    else
+        snprintf(text, room, " (%s, step %" PRId64 ", %s for %.0f s)",
+                 ds_phase_name((ds_phase)s->phase), s->step, s->waiting ? "waiting" : "no progress",
+                 idle);
+}
+
+bool watch_judge(const watch_table *t, size_t room, char *line)
+{
+    int64_t fewest = -1;
+    int late = 0;
+    bool stuck = judge_stuck(t, &fewest);
+    size_t n = (size_t)snprintf(
+        line, room, "no progress for %g s (watch.timeout): %s", (double)t->timeout_ns * 1e-9,
+        stuck ? "all ranks wait for each other, first at fault: " : "late: ");
+    for (int r = 0; r < t->size && n < room; r++) {
+        if (!(stuck ? t->seen[r].state.meetings == fewest : judge_late(t, r)) ||
+            ++late > JUDGE_NAMED)
+            continue;
+        char name[256];
+        judge_name(t, r, sizeof name, name);
+        n += (size_t)snprintf(line + n, room - n, "%s%s", late > 1 ? ", " : "", name);
+    }
+    if (late > JUDGE_NAMED && n < room)
+        snprintf(line + n, room - n, " and %d more", late - JUDGE_NAMED);
+    return late > 0;
+}
