@@ -18,7 +18,7 @@ struct ds_report {
     const volatile int *stop;
 };
 
-static bool report_stopping(const ds_report *self)
+static bool events_stopping(const ds_report *self)
 {
     return self->stop != NULL && *self->stop != 0;
 }
@@ -35,7 +35,7 @@ ds_status ds_report_create(const ds_report_spec *spec, ds_report **out)
         DS_CHECK(self->dir != NULL, DS_ERR_NOMEM, "out of memory for the report");
         DS_TRY(metrics_open(spec->dir, spec->from_step, &self->metrics, &self->saved));
         self->stop = spec->stop;
-        if (!report_stopping(self))
+        if (!events_stopping(self))
             DS_TRY(ds_status_file_write(spec->dir, "running", 0,
                                         spec->from_step < 0 ? 0 : spec->from_step, ""));
     }
@@ -211,7 +211,7 @@ void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_p
         return;
     progress_beat(&self->progress, step, loss, samples_per_s);
     int64_t now = ds_clock_ns();
-    if (self->dir == NULL || now - self->beat_ns < 1000000000 || report_stopping(self))
+    if (self->dir == NULL || now - self->beat_ns < 1000000000 || events_stopping(self))
         return;
     self->beat_ns = now;
     /* A missed heartbeat is no reason to stop a run: a full disk shows in metrics.jsonl and
@@ -220,7 +220,7 @@ void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_p
         ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
 }
 
-void ds_report_stopping(ds_report *self, int code, int64_t step, const char *reason)
+void ds_events_stopping(ds_report *self, int code, int64_t step, const char *reason)
 {
     if (self == NULL || self->dir == NULL)
         return;
