@@ -220,7 +220,7 @@ void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_p
         ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
 }
 
-void ds_events_stopping(ds_report *self, int code, int64_t step, const char *reason)
+void ds_report_stopping(ds_report *self, int code, int64_t step, const char *reason)
 {
     if (self == NULL || self->dir == NULL)
         return;
