@@ -25,6 +25,7 @@ typedef struct ds_sync_config {
     ds_codec codec;        /* ops NULL: none; scale 1 */
     const char *transport; /* "auto", "shared", "direct" */
     int64_t bucket;        /* bytes */
+    int64_t replicas;      /* 0: as many as ranks; see plan.h */
 } ds_sync_config;
 
 typedef struct ds_compute_config {

@@ -14,13 +14,15 @@ typedef struct ds_slice {
     size_t param, first, count;
 } ds_slice;
 
-/* A subtree of shards owned by one rank. */
+/* A subtree of shards of one replica, computed by one rank. */
 typedef struct ds_node {
-    int lo, hi, rank;
+    int lo, hi, rank, replica;
 } ds_node;
 
 typedef struct ds_plan {
     int ranks, shards; /* V */
+    int replicas;      /* R: what quantises or trains on its own; a rank computes one or several.
+                          = ranks where replicas do not shape the numbers */
     int pass_shards;   /* at most so many shards in one forward and backward pass */
     size_t batch;      /* samples a step: size x accumulate */
     size_t samples, steps_per_epoch;
@@ -38,13 +40,18 @@ typedef struct ds_plan {
     ds_arena *arena;
 } ds_plan;
 
+/* Local. Do replicas shape the numbers? Not in the exact sum of uncompressed gradients. */
+DS_API bool ds_plan_replicated(const ds_config *config);
 /* Local. `layout` and samples as the ranks agreed. reach TENSOR keeps tensors whole. Errors: USAGE
- * (more ranks than shards: names the line to add). */
+ * (more ranks than shards or replicas, more replicas than shards: names the line to add). */
 DS_API ds_status ds_plan_create(const ds_config *config, const ds_layout *layout, size_t samples,
                                 int ranks, ds_plan **out) DS_NODISCARD;
 DS_API void ds_plan_destroy(ds_plan **plan);
-/* Local. First shard of a rank: r * V / ranks, rounded up (3 ranks on 8 shards: 3, 3, 2), to a
- * coarser grain where that changes shares by 3 % at most. */
+/* Local. First shard of a replica: i * V / R, rounded up (3 on 8 shards: 3, 3, 2), to a coarser
+ * grain where that changes shares by 3 % at most. First replica of a rank: r * R / ranks, rounded
+ * up. First shard of a rank: that of its first replica. */
+DS_API int ds_plan_replica_shard(const ds_plan *self, int replica);
+DS_API int ds_plan_replica_begin(const ds_plan *self, int rank);
 DS_API int ds_plan_shard_begin(const ds_plan *self, int rank);
 /* Local. Samples of the batch of update t (short at the end of an epoch) and the epoch position of
  * its first sample. */

@@ -248,6 +248,7 @@ ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *ro
     self->sync.codec = (ds_codec){NULL, found.options, 1.0f};
     if (found.index > 0)
         self->sync.codec.ops = ds_codec_at(found.index - 1);
+    DS_TRY(ds_config_read_replicas(self, &common.replicas));
     DS_TRY(ds_config_choice(self, ds_config_sync_options, "transport", common.transport,
                             &self->sync.transport));
     return named_resolve(self, &kind, raw, &common, &found, root);

@@ -49,6 +49,7 @@ typedef struct ds_raw_sync {
     const char *compress;
     int transport;
     int64_t bucket;
+    const ds_value *replicas;
 } ds_raw_sync;
 typedef struct ds_raw_compute {
     int kernels, isa;
@@ -95,6 +96,8 @@ ds_status ds_config_take_stop(ds_config *self, const ds_value *raw, ds_value *ro
 ds_status ds_config_take_watch(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_checkpoint(ds_config *self, const ds_value *raw,
                                     ds_value *root) DS_NODISCARD;
+/* Local. sync.replicas of *raw (NULL: absent) into self; *raw becomes its resolved value. */
+ds_status ds_config_read_replicas(ds_config *self, const ds_value **raw) DS_NODISCARD;
 /* Local. A new map `key` at the place of `raw` (may be NULL), appended to `root`. */
 ds_status ds_config_open(ds_config *self, const char *key, const ds_value *raw, ds_value *root,
                          ds_value **out) DS_NODISCARD;

@@ -117,6 +117,26 @@ ds_status ds_config_take_batch(ds_config *self, const ds_value *raw, ds_value *r
     return ds_config_resolve(self, ds_config_batch_options, &b, raw, map);
 }
 
+ds_status ds_config_read_replicas(ds_config *self, const ds_value **raw)
+{
+    const ds_value *v = *raw;
+    int64_t n = 0;
+    char text[96] = "ranks";
+    bool ranks = v == NULL ||
+                 (v->kind == DS_VALUE_SCALAR && !v->quoted && strcmp(v->text, "ranks") == 0);
+    if (!ranks && (ds_value_int(v, "sync", "replicas", &n) != DS_OK || n < 1 || n > MOST_SHARDS))
+        return ds_value_fail(v, "sync: replicas is %s, expected int in [1, %d], or ranks",
+                             ds_value_describe(v, sizeof text, text), MOST_SHARDS);
+    if (n > 0)
+        snprintf(text, sizeof text, "%" PRId64, n);
+    ds_value *resolved = NULL;
+    DS_TRY(ds_value_scalar(self->arena, "replicas", text, &resolved));
+    sections_place(resolved, v);
+    self->sync.replicas = n;
+    *raw = resolved;
+    return DS_OK;
+}
+
 ds_status ds_config_take_compute(ds_config *self, const ds_value *raw, ds_value *root)
 {
     const ds_option *table = ds_config_compute_options;

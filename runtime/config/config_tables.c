@@ -102,6 +102,8 @@ const ds_option ds_config_sync_options[] = {
     TEXT(ds_raw_sync, compress, "none", 0, "codec of what is sent, its options beside it; or none"),
     CHOICE(ds_raw_sync, transport, NULL, "auto|shared|direct", NEUTRAL, "memory or messages"),
     BYTES(ds_raw_sync, bucket, "4 MiB", 1, NEUTRAL, "gradients sent at once"),
+    VALUE(ds_raw_sync, replicas, "int >= 1, or ranks", 0,
+          "what quantises or trains on its own; default ranks: as many as the run starts on"),
     END,
 };
 const ds_option ds_config_compute_options[] = {

@@ -2,11 +2,34 @@
  * its own and only the hash is compared. The slices are cut in slices.c. Cost: linear in slices. */
 #include "descent/plan.h"
 
+#include <string.h>
+
 #include "descent/tree.h"
 
 #include "plan_parts.h"
 
 enum { PLAN_MAX_SHARDS = 1 << 22 };
+
+bool ds_plan_replicated(const ds_config *config)
+{
+    if (strcmp(config->sync.strategy, "allreduce") == 0)
+        return false;
+    return strcmp(config->sync.strategy, "exact") != 0 ||
+           strcmp(config->sync.compress, "none") != 0;
+}
+
+static ds_status plan_count_replicas(ds_plan *self, const ds_config *config)
+{
+    int64_t asked = ds_plan_replicated(config) ? config->sync.replicas : 0;
+    DS_CHECK(asked == 0 || asked >= self->ranks, DS_ERR_USAGE,
+             "more ranks (%d) than replicas (%lld): set 'sync: {replicas: %d}', or start at most "
+             "%lld ranks",
+             self->ranks, (long long)asked, self->ranks, (long long)asked);
+    DS_CHECK(asked <= PLAN_MAX_SHARDS, DS_ERR_USAGE, "sync: %lld replicas, the most is %d",
+             (long long)asked, PLAN_MAX_SHARDS);
+    self->replicas = asked > 0 ? (int)asked : self->ranks;
+    return DS_OK;
+}
 
 /* V, or why the ranks cannot share it. */
 static ds_status plan_count_shards(ds_plan *self, const ds_config *config)
@@ -17,7 +40,7 @@ static ds_status plan_count_shards(ds_plan *self, const ds_config *config)
              "batch: size %lld, shards %lld, accumulate %lld: each must be at least 1",
              (long long)batch->size, (long long)shards, (long long)accumulate);
     if (shards == 0)
-        shards = self->ranks;
+        shards = self->replicas;
     DS_CHECK(shards <= PLAN_MAX_SHARDS / accumulate, DS_ERR_USAGE,
              "batch: shards x accumulate is %lld x %lld, the most is %d", (long long)shards,
              (long long)accumulate, PLAN_MAX_SHARDS);
@@ -31,6 +54,10 @@ static ds_status plan_count_shards(ds_plan *self, const ds_config *config)
              "start at most %lld ranks",
              self->ranks, (long long)(shards * accumulate), (long long)enough,
              (long long)(shards * accumulate));
+    DS_CHECK(shards * accumulate >= self->replicas, DS_ERR_USAGE,
+             "more replicas (%d) than shards (%lld): lower sync.replicas, or add 'batch: {shards: "
+             "%d}' to the config",
+             self->replicas, (long long)(shards * accumulate), self->replicas);
     self->shards = (int)(shards * accumulate);
     self->pass_shards = (int)((shards + self->ranks - 1) / self->ranks);
     self->batch = (size_t)(batch->size * accumulate);
@@ -50,45 +77,53 @@ static void plan_count_steps(ds_plan *self, const ds_config *config, size_t samp
     self->total_steps = steps;
 }
 
-/* Append the largest subtrees of [lo, hi) that lie wholly in rank r's shards; count only while
+/* Append the largest subtrees of [lo, hi) that lie wholly in a replica's shards; count only while
  * node is NULL. */
-static void plan_find_nodes(ds_plan *self, int lo, int hi, int r)
+static void plan_find_nodes(ds_plan *self, int lo, int hi, ds_node in)
 {
-    int first = ds_plan_shard_begin(self, r), end = ds_plan_shard_begin(self, r + 1);
-    if (hi <= first || end <= lo)
+    if (hi <= in.lo || in.hi <= lo)
         return;
-    if (first <= lo && hi <= end) {
+    if (in.lo <= lo && hi <= in.hi) {
         if (self->node != NULL)
-            self->node[self->n_nodes] = (ds_node){lo, hi, r};
+            self->node[self->n_nodes] = (ds_node){lo, hi, in.rank, in.replica};
         self->n_nodes++;
         return;
     }
     int split = ds_tree_split(lo, hi);
-    plan_find_nodes(self, lo, split, r);
-    plan_find_nodes(self, split, hi, r);
+    plan_find_nodes(self, lo, split, in);
+    plan_find_nodes(self, split, hi, in);
+}
+
+/* Rank by rank, replica by replica: rising by shard. */
+static void plan_list_nodes(ds_plan *self)
+{
+    self->n_nodes = 0;
+    for (int r = 0; r < self->ranks; r++) {
+        self->node_begin[r] = self->n_nodes;
+        for (int i = ds_plan_replica_begin(self, r); i < ds_plan_replica_begin(self, r + 1); i++) {
+            int first = ds_plan_replica_shard(self, i), end = ds_plan_replica_shard(self, i + 1);
+            plan_find_nodes(self, 0, self->shards, (ds_node){first, end, r, i});
+        }
+    }
+    self->node_begin[self->ranks] = self->n_nodes;
 }
 
 static ds_status plan_make_nodes(ds_plan *self)
 {
     size_t ranks = (size_t)self->ranks;
     DS_TRY(ds_arena_take(self->arena, ranks + 1, sizeof(size_t), "plan", &self->node_begin));
-    for (int r = 0; r < self->ranks; r++)
-        plan_find_nodes(self, 0, self->shards, r);
+    plan_list_nodes(self);
     ds_node *node = NULL;
     DS_TRY(ds_arena_take(self->arena, self->n_nodes, sizeof *node, "plan", &node));
     self->node = node;
-    self->n_nodes = 0;
-    for (int r = 0; r < self->ranks; r++) {
-        self->node_begin[r] = self->n_nodes;
-        plan_find_nodes(self, 0, self->shards, r);
-    }
-    self->node_begin[ranks] = self->n_nodes;
+    plan_list_nodes(self);
     return DS_OK;
 }
 
 static ds_status plan_fill(ds_plan *self, const ds_config *config, const ds_layout *layout,
                            size_t samples)
 {
+    DS_TRY(plan_count_replicas(self, config));
     DS_TRY(plan_count_shards(self, config));
     plan_count_steps(self, config, samples);
     DS_TRY(plan_make_nodes(self));
@@ -128,21 +163,31 @@ void ds_plan_destroy(ds_plan **plan)
     *plan = NULL;
 }
 
-/* Where ranks have many shards, borders keep to round numbers: a rank's range is then few subtrees
- * (each costs a flat block and its wire), and the shares differ by 3 % at most. */
+/* Where replicas have many shards, borders keep to round numbers: a replica's range is then few
+ * subtrees (each costs a flat block and its wire), and the shares differ by 3 % at most. */
 static int64_t plan_grain(const ds_plan *self)
 {
-    int64_t grain = 1, fine = (int64_t)self->ranks * 32;
+    int64_t grain = 1, fine = (int64_t)self->replicas * 32;
     while (grain * 2 * fine <= self->shards)
         grain *= 2;
     return grain;
 }
 
+int ds_plan_replica_shard(const ds_plan *self, int replica)
+{
+    int64_t grain = plan_grain(self), step = self->replicas * grain;
+    int64_t begin = ((int64_t)replica * self->shards + step - 1) / step * grain;
+    return (int)(begin < self->shards ? begin : self->shards);
+}
+
+int ds_plan_replica_begin(const ds_plan *self, int rank)
+{
+    return (int)(((int64_t)rank * self->replicas + self->ranks - 1) / self->ranks);
+}
+
 int ds_plan_shard_begin(const ds_plan *self, int rank)
 {
-    int64_t grain = plan_grain(self), step = self->ranks * grain;
-    int64_t begin = ((int64_t)rank * self->shards + step - 1) / step * grain;
-    return (int)(begin < self->shards ? begin : self->shards);
+    return ds_plan_replica_shard(self, ds_plan_replica_begin(self, rank));
 }
 
 size_t ds_plan_batch(const ds_plan *self, int64_t step, size_t *position)

@@ -61,6 +61,7 @@ ds_status ds_plan_make_hash(ds_plan *self, const ds_config *config, const ds_lay
     plan_hash_config(hash, config);
     plan_hash_layout(hash, layout);
     plan_hash_number(hash, self->ranks);
+    plan_hash_number(hash, self->replicas);
     plan_hash_number(hash, self->shards);
     plan_hash_number(hash, self->pass_shards);
     plan_hash_number(hash, (int64_t)self->batch);
