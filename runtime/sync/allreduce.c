@@ -21,8 +21,12 @@ static ds_status allreduce_create(ds_sync *self)
     DS_TRY(ds_arena_take(self->arena, 1, sizeof *state, "sync", &state));
     self->state = state;
     self->transport = self->ranks > 1 ? "direct" : "none";
-    DS_TRY(ds_owner_init(&state->owner, self, self->rank, true));
+    ds_owner_spec spec = ds_owner_spec_of(self);
+    spec.only = self->rank;
+    spec.all = true;
+    DS_TRY(ds_owner_init(&state->owner, &spec));
     DS_TRY(ds_sync_flat(self, "parameters", &self->params));
+    state->owner.params = self->params;
     for (size_t j = 0; j < self->n_partials; j++) {
         DS_TRY(ds_sync_flat(self, "gradients", &self->partial[j]));
         state->owner.source[begin[0] + j] = (ds_source){self->partial[j], 0};
@@ -98,14 +102,14 @@ static ds_status allreduce_gather_slot(ds_sync *self, size_t s, float *flat)
 {
     const allreduce_state *state = self->state;
     memset(flat, 0, self->spec.layout->n_floats * sizeof *flat);
-    ds_owner_export(&state->owner, s, flat);
+    ds_owner_export(&state->owner, state->owner.slot[s], flat);
     return DS_OK;
 }
 
 static ds_status allreduce_load_slot(ds_sync *self, size_t s, const float *flat)
 {
     allreduce_state *state = self->state;
-    ds_owner_import(&state->owner, s, flat);
+    ds_owner_import(&state->owner, flat, state->owner.slot[s]);
     return DS_OK;
 }
 

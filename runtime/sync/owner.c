@@ -9,22 +9,35 @@
 
 enum { OWNER_NOTHING = INT32_MAX, OWNER_DEPTH = 32 };
 
-static ds_status owner_place_slices(ds_owner *self, bool all)
+ds_owner_spec ds_owner_spec_of(ds_sync *sync)
 {
-    const ds_plan *plan = self->sync->spec.plan;
-    size_t ranks = (size_t)plan->ranks, rank = (size_t)self->sync->rank;
+    const ds_config *config = sync->spec.config;
+    const ds_plan *plan = sync->spec.plan;
+    return (ds_owner_spec){.sync = sync,
+                           .optimizer = config->optimizer,
+                           .options = config->optimizer_options,
+                           .clip_norm = config->clip_norm,
+                           .leaves = plan->shards,
+                           .n_nodes = plan->n_nodes,
+                           .node = plan->node,
+                           .only = -1};
+}
+
+static void owner_place_slices(ds_owner *self)
+{
+    const ds_plan *plan = self->spec.sync->spec.plan;
+    size_t ranks = (size_t)plan->ranks, rank = (size_t)self->spec.sync->rank;
     for (size_t run = 0; run < plan->n_buckets * ranks; run++)
         for (size_t i = plan->bucket_begin[run]; i < plan->bucket_begin[run + 1]; i++) {
-            bool mine = all || run % ranks == rank;
+            bool mine = self->spec.all || run % ranks == rank;
             self->owned_at[i] = mine ? self->n_owned : SIZE_MAX;
             self->n_owned += mine ? plan->slice[i].count : 0;
         }
-    return DS_OK;
 }
 
 static void owner_count_blocks(ds_owner *self)
 {
-    const ds_layout *layout = self->sync->spec.layout;
+    const ds_layout *layout = self->spec.sync->spec.layout;
     for (size_t p = 0; p < layout->n_params; p++) {
         self->block_begin[p] = self->n_blocks;
         if (layout->param[p].trainable)
@@ -32,22 +45,21 @@ static void owner_count_blocks(ds_owner *self)
     }
 }
 
-ds_status ds_owner_init(ds_owner *self, ds_sync *sync, int only, bool all)
+ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec)
 {
-    const ds_plan *plan = sync->spec.plan;
-    const ds_optim_ops *optimizer = sync->spec.config->optimizer;
-    *self = (ds_owner){.sync = sync, .only = only};
-    ds_arena *arena = sync->arena;
-    DS_TRY(ds_arena_take(arena, plan->n_nodes, sizeof *self->add, "sync", &self->add));
-    DS_TRY(ds_arena_take(arena, plan->n_nodes, sizeof *self->source, "sync", &self->source));
-    size_t depth = plan->n_nodes < OWNER_DEPTH ? plan->n_nodes : OWNER_DEPTH;
+    const ds_plan *plan = spec->sync->spec.plan;
+    *self = (ds_owner){.spec = *spec};
+    ds_arena *arena = spec->sync->arena;
+    DS_TRY(ds_arena_take(arena, spec->n_nodes, sizeof *self->add, "sync", &self->add));
+    DS_TRY(ds_arena_take(arena, spec->n_nodes, sizeof *self->source, "sync", &self->source));
+    size_t depth = spec->n_nodes < OWNER_DEPTH ? spec->n_nodes : OWNER_DEPTH;
     DS_TRY(ds_arena_take(arena, depth, DS_BLOCK * sizeof(float), "sums", &self->temp));
     DS_TRY(ds_arena_take(arena, plan->n_slices, sizeof(size_t), "sync", &self->owned_at));
-    DS_TRY(ds_arena_take(arena, sync->spec.layout->n_params, sizeof(size_t), "sync",
+    DS_TRY(ds_arena_take(arena, spec->sync->spec.layout->n_params, sizeof(size_t), "sync",
                          &self->block_begin));
-    DS_TRY(owner_place_slices(self, all));
+    owner_place_slices(self);
     owner_count_blocks(self);
-    for (size_t s = 0; s < optimizer->n_slots; s++)
+    for (size_t s = 0; s < spec->optimizer->n_slots; s++)
         DS_TRY(
             ds_arena_take(arena, self->n_owned, sizeof(float), "optimizer state", &self->slot[s]));
     return DS_OK;
@@ -57,12 +69,11 @@ ds_status ds_owner_init(ds_owner *self, ds_sync *sync, int only, bool all)
  * above. Returns the operand that holds it. */
 static int owner_compile(ds_owner *self, int lo, int hi, size_t *next, int depth)
 {
-    const ds_plan *plan = self->sync->spec.plan;
-    const ds_node *node = &plan->node[*next];
-    long b = (long)self->samples, V = plan->shards;
+    const ds_node *node = &self->spec.node[*next];
+    long b = (long)self->samples, V = self->spec.leaves;
     if (node->lo == lo && node->hi == hi) {
         bool empty = ds_shard_begin(lo, b, V) == ds_shard_begin(hi, b, V);
-        bool left_out = self->only >= 0 && node->rank != self->only;
+        bool left_out = self->spec.only >= 0 && node->rank != self->spec.only;
         return empty || left_out ? ((*next)++, OWNER_NOTHING) : (int)(*next)++;
     }
     int split = ds_tree_split(lo, hi);
@@ -82,7 +93,7 @@ void ds_owner_begin(ds_owner *self, size_t samples)
     self->samples = samples;
     self->n_adds = 0;
     size_t next = 0;
-    self->root = owner_compile(self, 0, self->sync->spec.plan->shards, &next, 0);
+    self->root = owner_compile(self, 0, self->spec.leaves, &next, 0);
 }
 
 static const float *owner_operand(const ds_owner *self, int operand, size_t at)
@@ -95,7 +106,7 @@ static const float *owner_operand(const ds_owner *self, int operand, size_t at)
 /* Floats [at, at + n) of the flat gradient: as they lie in the only partial, or in temp[0]. */
 static const float *owner_sum(const ds_owner *self, size_t at, size_t n)
 {
-    const ds_kernels *k = self->sync->spec.kernels;
+    const ds_kernels *k = self->spec.sync->spec.kernels;
     if (self->root == OWNER_NOTHING) /* this rank's shards are all empty */
         return memset(self->temp, 0, n * sizeof(float));
     for (size_t i = 0; i < self->n_adds; i++) {
@@ -109,26 +120,32 @@ static const float *owner_sum(const ds_owner *self, size_t at, size_t n)
     return owner_operand(self, self->root, at);
 }
 
+/* Where slice i begins in a flat block. */
+static size_t owner_at(const ds_owner *self, size_t i)
+{
+    const ds_sync_spec *spec = &self->spec.sync->spec;
+    const ds_slice *slice = &spec->plan->slice[i];
+    return spec->layout->param[slice->param].offset + slice->first;
+}
+
 /* Update n floats of the slice from float `from` of it. */
 static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const float *g,
                          const ds_owner_task *task)
 {
-    const ds_config *config = self->sync->spec.config;
-    const ds_slice *slice = &self->sync->spec.plan->slice[i];
-    size_t at = self->sync->spec.layout->param[slice->param].offset + slice->first + from;
-    ds_update update = {.n = n, .w = self->sync->params + at, .g = g};
-    for (size_t s = 0; s < config->optimizer->n_slots; s++)
+    const ds_optim_ops *optimizer = self->spec.optimizer;
+    ds_update update = {.n = n, .w = self->params + owner_at(self, i) + from, .g = g};
+    for (size_t s = 0; s < optimizer->n_slots; s++)
         update.slot[s] = self->slot[s] + self->owned_at[i] + from;
     update.scale = task->scale;
     update.lr = task->lr;
     update.t = task->t;
-    config->optimizer->step(config->optimizer_options, &update);
+    optimizer->step(self->spec.options, &update);
 }
 
 /* The sum of one block, judged, squared and kept as asked. */
 static const float *owner_reduce(ds_owner *self, size_t at, size_t n, double *squares, bool keep)
 {
-    const ds_kernels *k = self->sync->spec.kernels;
+    const ds_kernels *k = self->spec.sync->spec.kernels;
     const float *g = owner_sum(self, at, n);
     if (squares != NULL) {
         *squares = k->squares(n, g);
@@ -146,10 +163,11 @@ static const float *owner_reduce(ds_owner *self, size_t at, size_t n, double *sq
 
 void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
 {
-    const ds_slice *slice = &self->sync->spec.plan->slice[i];
-    size_t start = self->sync->spec.layout->param[slice->param].offset + slice->first;
+    const ds_sync_spec *spec = &self->spec.sync->spec;
+    const ds_slice *slice = &spec->plan->slice[i];
+    size_t start = owner_at(self, i);
     double *squares = self->block + self->block_begin[slice->param] + slice->first / DS_BLOCK;
-    bool whole = self->sync->spec.config->optimizer->reach != DS_REACH_ELEMENT;
+    bool whole = self->spec.optimizer->reach != DS_REACH_ELEMENT;
     bool keep = whole || !task->update;
     for (size_t from = 0; from < slice->count; from += DS_BLOCK, squares++) {
         size_t n = slice->count - from < DS_BLOCK ? slice->count - from : DS_BLOCK;
@@ -157,9 +175,9 @@ void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
         if (task->reduce)
             g = owner_reduce(self, start + from, n, task->squares ? squares : NULL, keep);
         else if (task->squares)
-            *squares = self->sync->spec.kernels->squares(n, g);
+            *squares = spec->kernels->squares(n, g);
         else if (task->check)
-            self->overflow |= !self->sync->spec.kernels->finite(n, g);
+            self->overflow |= !spec->kernels->finite(n, g);
         if (task->update && !whole)
             owner_update(self, i, from, n, g, task);
     }
@@ -169,14 +187,14 @@ void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
 
 void ds_owner_all(ds_owner *self, const ds_owner_task *task)
 {
-    for (size_t i = 0; i < self->sync->spec.plan->n_slices; i++)
+    for (size_t i = 0; i < self->spec.sync->spec.plan->n_slices; i++)
         if (self->owned_at[i] != SIZE_MAX)
             ds_owner_slice(self, i, task);
 }
 
 double ds_owner_norm(const ds_owner *self, const double *block)
 {
-    const ds_layout *layout = self->sync->spec.layout;
+    const ds_layout *layout = self->spec.sync->spec.layout;
     double total = 0;
     for (size_t p = 0; p < layout->n_params; p++) {
         double tensor = 0;
@@ -190,30 +208,26 @@ double ds_owner_norm(const ds_owner *self, const double *block)
 
 float ds_owner_scale(const ds_owner *self, double norm)
 {
-    double clip = self->sync->spec.config->clip_norm, factor = 1;
+    double clip = self->spec.clip_norm, factor = 1;
     if (clip > 0 && clip / (norm + 1e-6) < 1)
         factor = clip / (norm + 1e-6);
     return (float)(factor / (double)self->samples);
 }
 
-void ds_owner_export(const ds_owner *self, size_t s, float *flat)
+void ds_owner_export(const ds_owner *self, const float *owned, float *flat)
 {
-    const ds_plan *plan = self->sync->spec.plan;
-    for (size_t i = 0; i < plan->n_slices; i++) {
-        const ds_slice *slice = &plan->slice[i];
-        size_t at = self->sync->spec.layout->param[slice->param].offset + slice->first;
+    const ds_plan *plan = self->spec.sync->spec.plan;
+    for (size_t i = 0; i < plan->n_slices; i++)
         if (self->owned_at[i] != SIZE_MAX)
-            memcpy(flat + at, self->slot[s] + self->owned_at[i], slice->count * sizeof *flat);
-    }
+            memcpy(flat + owner_at(self, i), owned + self->owned_at[i],
+                   plan->slice[i].count * sizeof *flat);
 }
 
-void ds_owner_import(ds_owner *self, size_t s, const float *flat)
+void ds_owner_import(const ds_owner *self, const float *flat, float *owned)
 {
-    const ds_plan *plan = self->sync->spec.plan;
-    for (size_t i = 0; i < plan->n_slices; i++) {
-        const ds_slice *slice = &plan->slice[i];
-        size_t at = self->sync->spec.layout->param[slice->param].offset + slice->first;
+    const ds_plan *plan = self->spec.sync->spec.plan;
+    for (size_t i = 0; i < plan->n_slices; i++)
         if (self->owned_at[i] != SIZE_MAX)
-            memcpy(self->slot[s] + self->owned_at[i], flat + at, slice->count * sizeof *flat);
-    }
+            memcpy(owned + self->owned_at[i], flat + owner_at(self, i),
+                   plan->slice[i].count * sizeof *flat);
 }

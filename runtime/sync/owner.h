@@ -16,15 +16,28 @@ typedef struct ds_source {
     size_t at;
 } ds_source;
 
+/* What is summed and who updates. Slices and layout are the sync's. */
+typedef struct ds_owner_spec {
+    ds_sync *sync;
+    const ds_optim_ops *optimizer; /* its reach is not above the one the plan was cut for */
+    const void *options;
+    double clip_norm; /* 0: any */
+    int leaves;       /* of the tree: shards, or replicas */
+    size_t n_nodes;   /* subtrees with a partial, rising by leaf */
+    const ds_node *node;
+    int only; /* sum the nodes of this rank alone, or -1: of all */
+    bool all; /* own the slices of all ranks */
+} ds_owner_spec;
+
 typedef struct ds_owner {
-    const ds_sync *sync;
-    int only;       /* sum the nodes of this rank alone, or -1: of all */
-    size_t samples; /* that the program is for: the tree skips empty shards */
+    ds_owner_spec spec;
+    size_t samples; /* that the program is for: the tree skips empty leaves */
     size_t n_adds;
     ds_owner_add *add;
     int root;          /* operand that holds the sum */
     ds_source *source; /* (n_nodes) */
     float *temp;       /* (depth, DS_BLOCK) */
+    float *params;     /* flat block that is updated */
     float *reduced;    /* flat block that may keep sums between two passes */
     size_t n_owned;    /* floats */
     size_t *owned_at;  /* (n_slices) where a slice lies in the slots; SIZE_MAX: not ours */
@@ -45,9 +58,10 @@ typedef struct ds_owner_task {
     int64_t t;
 } ds_owner_task;
 
-/* Local. Set up for the slices of this rank, or of all ranks. The caller then sets source, reduced
- * and block. */
-ds_status ds_owner_init(ds_owner *self, ds_sync *sync, int only, bool all) DS_NODISCARD;
+/* Local. The spec of the config's optimizer over the plan's nodes. */
+ds_owner_spec ds_owner_spec_of(ds_sync *sync);
+/* Local. The caller then sets source, params, reduced and block. */
+ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec) DS_NODISCARD;
 /* Local. The order of additions for a batch of that many samples. Begins a step. */
 void ds_owner_begin(ds_owner *self, size_t samples);
 /* Local. Slice i of the plan, one of ours. */
@@ -58,8 +72,8 @@ void ds_owner_all(ds_owner *self, const ds_owner_task *task);
 double ds_owner_norm(const ds_owner *self, const double *block);
 /* Local. Scale that makes a sum the mean, clipped as torch's clip_grad_norm_. */
 float ds_owner_scale(const ds_owner *self, double norm);
-/* Local. Slot s of our slices out to a flat block, and back. */
-void ds_owner_export(const ds_owner *self, size_t s, float *flat);
-void ds_owner_import(ds_owner *self, size_t s, const float *flat);
+/* Local. A block that lies as the slots do, out to a flat block, and back. */
+void ds_owner_export(const ds_owner *self, const float *owned, float *flat);
+void ds_owner_import(const ds_owner *self, const float *flat, float *owned);
 
 #endif

@@ -1,0 +1,163 @@
+/* What the exchange's transports have in common: the choice between them, and whole blocks in and
+ * out. */
+#include "exchange.h"
+
+#include <string.h>
+
+#include "descent/log.h"
+
+#include "exchange_parts.h"
+
+ds_exchange_spec ds_exchange_spec_of(ds_sync *sync)
+{
+    return (ds_exchange_spec){.sum = ds_owner_spec_of(sync),
+                              .node_begin = sync->spec.plan->node_begin,
+                              .ahead = sync->spec.config->train.skip_nan};
+}
+
+/* Which transport, the same on all ranks. */
+static ds_status exchange_choose(ds_exchange *self)
+{
+    const ds_sync *sync = self->sync;
+    const char *asked = sync->spec.config->sync.transport;
+    int hosts = ds_world_hosts(sync->spec.world);
+    bool shared = strcmp(asked, "shared") == 0, direct = strcmp(asked, "direct") == 0;
+    DS_CHECK(hosts == 1 || !shared, DS_ERR_USAGE,
+             "sync.transport 'shared' needs all ranks on one host, they are on %d: use 'auto'",
+             hosts);
+    self->transport = sync->ranks == 1 ? "none" : hosts > 1 || direct ? "direct" : "shared";
+    return DS_OK;
+}
+
+/* `auto` on one host: shared memory where it fits and works, else messages. */
+static ds_status exchange_try_shared(ds_exchange *self)
+{
+    ds_world *world = self->sync->spec.world;
+    ds_status st = ds_shared_fits(world, ds_exchange_shared_bytes(self));
+    if (st == DS_OK)
+        st = ds_exchange_shared_create(self);
+    st = ds_agree(world, st);
+    if (st == DS_OK)
+        return DS_OK;
+    if (self->sync->rank == 0)
+        ds_log(DS_LOG_WARN, "%s; sending messages instead, which is slower", ds_last_error());
+    self->transport = "direct";
+    return ds_exchange_direct_create(self);
+}
+
+static ds_status exchange_prepare(const ds_exchange_spec *spec, ds_exchange **out)
+{
+    ds_exchange *self = NULL;
+    ds_sync *sync = spec->sum.sync;
+    const size_t *begin = spec->node_begin + sync->rank;
+    DS_TRY(ds_arena_take(sync->arena, 1, sizeof *self, "sync", &self));
+    *self = (ds_exchange){.spec = *spec, .sync = sync, .n_mine = begin[1] - begin[0]};
+    *out = self;
+    DS_TRY(ds_arena_take(sync->arena, self->n_mine, sizeof *self->block, "sync", &self->block));
+    DS_TRY(ds_owner_init(&self->owner, &spec->sum));
+    return ds_runs_init(&self->runs, sync);
+}
+
+static ds_status exchange_connect(ds_exchange *self)
+{
+    DS_TRY(exchange_choose(self));
+    if (strcmp(self->transport, "direct") == 0)
+        return ds_exchange_direct_create(self);
+    if (strcmp(self->transport, "shared") == 0 &&
+        strcmp(self->sync->spec.config->sync.transport, "auto") == 0)
+        return exchange_try_shared(self);
+    return ds_exchange_shared_create(self);
+}
+
+ds_status ds_exchange_create(const ds_exchange_spec *spec, ds_exchange **out)
+{
+    ds_world *world = spec->sum.sync->spec.world;
+    ds_exchange *self = NULL;
+    ds_status st = ds_agree(world, exchange_prepare(spec, &self));
+    if (st == DS_OK)
+        st = ds_agree(world, exchange_connect(self));
+    if (st != DS_OK) {
+        ds_exchange_destroy(&self);
+        return st;
+    }
+    self->owner.params = self->params;
+    /* A rank without nodes keeps its sums in memory of its own. */
+    if (self->n_mine > 0)
+        self->owner.reduced = self->block[0];
+    else
+        st = ds_sync_flat(self->sync, "sums", &self->owner.reduced);
+    st = ds_agree(world, st);
+    if (st != DS_OK)
+        ds_exchange_destroy(&self);
+    else
+        *out = self;
+    return st;
+}
+
+void ds_exchange_destroy(ds_exchange **exchange)
+{
+    ds_exchange *self = *exchange;
+    if (self == NULL)
+        return;
+    ds_shared_destroy(&self->shared);
+    for (int i = 0; i < 2; i++) {
+        ds_mail_destroy(&self->mail[i]);
+        ds_mail_destroy(&self->news[i]);
+    }
+    *exchange = NULL;
+}
+
+float *ds_exchange_params(ds_exchange *self)
+{
+    return self->params;
+}
+
+float *ds_exchange_block(ds_exchange *self, size_t i)
+{
+    return self->block[i];
+}
+
+const char *ds_exchange_transport(const ds_exchange *self)
+{
+    return self->transport;
+}
+
+ds_status ds_exchange_tell(ds_exchange *self, const ds_step *step, ds_outcome *out)
+{
+    return self->words != NULL ? ds_exchange_direct_tell(self, step, out)
+                               : ds_exchange_shared_tell(self, step, out);
+}
+
+ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
+{
+    ds_owner_begin(&self->owner, job->samples);
+    return self->words != NULL ? ds_exchange_direct_run(self, job, out)
+                               : ds_exchange_shared_run(self, job, out);
+}
+
+ds_status ds_exchange_load(ds_exchange *self, const float *flat)
+{
+    size_t n = self->sync->spec.layout->n_floats;
+    if (self->shared == NULL || self->words != NULL) {
+        memcpy(self->params, flat, n * sizeof *flat);
+        return DS_OK;
+    }
+    size_t ranks = (size_t)self->sync->ranks, rank = (size_t)self->sync->rank;
+    size_t from = n / ranks * rank, to = rank + 1 == ranks ? n : n / ranks * (rank + 1);
+    DS_TRY(ds_shared_fence(self->shared));
+    memcpy(self->params + from, flat + from, (to - from) * sizeof *flat);
+    return ds_shared_fence(self->shared);
+}
+
+ds_status ds_exchange_gather_slot(ds_exchange *self, size_t s, float *flat)
+{
+    memset(flat, 0, self->sync->spec.layout->n_floats * sizeof *flat);
+    ds_owner_export(&self->owner, self->owner.slot[s], flat);
+    return ds_runs_spread(&self->runs, self->sync, flat);
+}
+
+ds_status ds_exchange_load_slot(ds_exchange *self, size_t s, const float *flat)
+{
+    ds_owner_import(&self->owner, flat, self->owner.slot[s]);
+    return DS_OK;
+}

@@ -1,0 +1,222 @@
+/* The exchange across hosts: partials of a bucket's slices go straight to their owner, who adds
+ * them and sends new parameters back. Two buckets are under way at once: while one is added, the
+ * next arrives, so the inbox is bounded by two buckets' slices. Every rank starts with its
+ * neighbour, so that nobody is flooded. */
+#include <math.h>
+#include <string.h>
+
+#include "exchange_parts.h"
+
+enum { DIRECT_PARTIALS = 1, DIRECT_NEWS = 2 };
+
+static size_t exchange_direct_floats(const ds_runs *runs, size_t part)
+{
+    size_t n = 0;
+    for (size_t i = runs->begin[part]; i < runs->begin[part + 1]; i++)
+        n += runs->run[i].n;
+    return n;
+}
+
+static size_t exchange_direct_messages(const ds_runs *runs, size_t part)
+{
+    size_t n = 0;
+    for (size_t i = runs->begin[part]; i < runs->begin[part + 1]; i++)
+        n += 1 + (runs->run[i].n >> 30);
+    return n;
+}
+
+static size_t exchange_direct_foreign(const ds_exchange *self)
+{
+    return self->spec.sum.n_nodes - self->n_mine;
+}
+
+/* The largest bucket: floats of the inbox, messages of partials and of parameters. */
+static void exchange_direct_measure(const ds_exchange *self, size_t *inbox, size_t *mail,
+                                    size_t *news)
+{
+    size_t ranks = (size_t)self->sync->ranks;
+    for (size_t b = 0; b < self->sync->spec.plan->n_buckets; b++) {
+        size_t part = b * ranks + (size_t)self->sync->rank, theirs = 0;
+        size_t ours = exchange_direct_messages(&self->runs, part);
+        for (size_t r = 0; r < ranks; r++)
+            theirs += exchange_direct_messages(&self->runs, b * ranks + r);
+        theirs -= ours;
+        size_t floats = exchange_direct_foreign(self) * exchange_direct_floats(&self->runs, part);
+        size_t partials = exchange_direct_foreign(self) * ours + self->n_mine * theirs;
+        size_t params = (ranks - 1) * ours + theirs;
+        *inbox = floats > *inbox ? floats : *inbox;
+        *mail = partials > *mail ? partials : *mail;
+        *news = params > *news ? params : *news;
+    }
+}
+
+ds_status ds_exchange_direct_create(ds_exchange *self)
+{
+    size_t inbox = 0, mail = 0, news = 0, V = (size_t)self->sync->spec.plan->shards;
+    exchange_direct_measure(self, &inbox, &mail, &news);
+    for (int i = 0; i < 2; i++) {
+        DS_TRY(ds_arena_take(self->sync->arena, inbox, sizeof(float), "inbox of sums",
+                             &self->inbox[i]));
+        DS_TRY(ds_mail_create(self->sync->spec.world, mail, &self->mail[i]));
+        DS_TRY(ds_mail_create(self->sync->spec.world, news, &self->news[i]));
+    }
+    DS_TRY(ds_sync_flat(self->sync, "parameters", &self->params));
+    for (size_t j = 0; j < self->n_mine; j++)
+        DS_TRY(ds_sync_flat(self->sync, "gradients", &self->block[j]));
+    DS_TRY(ds_arena_take(self->sync->arena, self->owner.n_blocks, sizeof(double), "sync",
+                         &self->owner.block));
+    return ds_arena_take(self->sync->arena, 2 * V + 1, sizeof(double), "sync", &self->words);
+}
+
+/* Start bucket b: what others hold of our slices, what we hold of theirs. */
+static ds_status exchange_direct_post(ds_exchange *self, size_t b)
+{
+    const size_t *node_begin = self->spec.node_begin;
+    size_t ranks = (size_t)self->sync->ranks, rank = (size_t)self->sync->rank;
+    const size_t *ours = self->runs.begin + b * ranks + rank;
+    float *into = self->inbox[b % 2];
+    for (size_t j = 0; j < self->spec.sum.n_nodes; j++) {
+        int from = self->spec.sum.node[j].rank;
+        for (size_t i = ours[0]; i < ours[1] && from != self->sync->rank; i++) {
+            size_t n = self->runs.run[i].n;
+            DS_TRY(ds_mail_receive(self->mail[b % 2], from, DIRECT_PARTIALS, into, n));
+            into += n;
+        }
+    }
+    for (size_t k = 1; k < ranks; k++) {
+        size_t to = (rank + k) % ranks;
+        const size_t *theirs = self->runs.begin + b * ranks + to;
+        for (size_t j = 0; j < node_begin[rank + 1] - node_begin[rank]; j++)
+            for (size_t i = theirs[0]; i < theirs[1]; i++)
+                DS_TRY(ds_mail_send(self->mail[b % 2], (int)to, DIRECT_PARTIALS,
+                                    self->block[j] + self->runs.run[i].at, self->runs.run[i].n));
+    }
+    return DS_OK;
+}
+
+/* Bucket b has arrived: our slices, run by run. */
+static void exchange_direct_own(ds_exchange *self, size_t b, const ds_owner_task *task)
+{
+    const size_t *ours =
+        self->runs.begin + b * (size_t)self->sync->ranks + (size_t)self->sync->rank;
+    size_t before = 0, all = 0;
+    for (size_t i = ours[0]; i < ours[1]; i++)
+        all += self->runs.run[i].n;
+    for (size_t i = ours[0]; i < ours[1]; before += self->runs.run[i].n, i++) {
+        const ds_run *run = &self->runs.run[i];
+        const float *from = self->inbox[b % 2] + before;
+        for (size_t j = 0; j < self->spec.sum.n_nodes; j++) {
+            bool own = self->spec.sum.node[j].rank == self->sync->rank;
+            self->owner.source[j] =
+                own ? (ds_source){self->block[j - self->spec.node_begin[self->sync->rank]], 0}
+                    : (ds_source){from, run->at};
+            from += own ? 0 : all;
+        }
+        for (size_t s = run->slice_begin; s < run->slice_end; s++)
+            ds_owner_slice(&self->owner, s, task);
+    }
+}
+
+/* Start sending bucket b's new parameters of ours, and receiving the others'. */
+static ds_status exchange_direct_post_news(ds_exchange *self, size_t b)
+{
+    ds_mail *news = self->news[b % 2];
+    size_t ranks = (size_t)self->sync->ranks, rank = (size_t)self->sync->rank;
+    DS_TRY(ds_mail_wait(news)); /* bucket b - 2 */
+    const size_t *ours = self->runs.begin + b * ranks + rank;
+    for (size_t k = 1; k < ranks; k++) {
+        size_t from = (rank + ranks - k) % ranks, to = (rank + k) % ranks;
+        const size_t *theirs = self->runs.begin + b * ranks + from;
+        const ds_run *run = self->runs.run;
+        for (size_t i = theirs[0]; i < theirs[1]; i++)
+            DS_TRY(
+                ds_mail_receive(news, (int)from, DIRECT_NEWS, self->params + run[i].at, run[i].n));
+        for (size_t i = ours[0]; i < ours[1]; i++)
+            DS_TRY(ds_mail_send(news, (int)to, DIRECT_NEWS, self->params + run[i].at, run[i].n));
+    }
+    return DS_OK;
+}
+
+static ds_status exchange_direct_wait_news(const ds_exchange *self)
+{
+    DS_TRY(ds_mail_wait(self->news[0]));
+    return ds_mail_wait(self->news[1]);
+}
+
+/* All buckets' partials come in and are treated by `task`; if it updates, parameters go out. */
+static ds_status exchange_direct_buckets(ds_exchange *self, const ds_owner_task *task)
+{
+    size_t n = self->sync->spec.plan->n_buckets;
+    if (n > 0)
+        DS_TRY(exchange_direct_post(self, 0));
+    for (size_t b = 0; b < n; b++) {
+        if (b + 1 < n)
+            DS_TRY(exchange_direct_post(self, b + 1));
+        DS_TRY(ds_mail_wait(self->mail[b % 2]));
+        exchange_direct_own(self, b, task);
+        if (task->update)
+            DS_TRY(exchange_direct_post_news(self, b));
+    }
+    return exchange_direct_wait_news(self);
+}
+
+static ds_status exchange_direct_norm(ds_exchange *self, ds_outcome *out)
+{
+    DS_TRY(ds_world_sum(self->sync->spec.world, self->owner.block, self->owner.n_blocks));
+    out->grad_norm = ds_owner_norm(&self->owner, self->owner.block);
+    out->finite = isfinite(out->grad_norm);
+    return DS_OK;
+}
+
+/* Sums first, then the norm, then the update. */
+static ds_status exchange_direct_ahead(ds_exchange *self, ds_owner_task task, ds_outcome *out)
+{
+    task.reduce = task.squares = true;
+    DS_TRY(exchange_direct_buckets(self, &task));
+    DS_TRY(exchange_direct_norm(self, out));
+    if (!out->finite)
+        return DS_OK;
+    task.reduce = task.squares = false;
+    task.update = true;
+    task.scale = ds_owner_scale(&self->owner, out->grad_norm);
+    for (size_t b = 0; b < self->sync->spec.plan->n_buckets; b++) {
+        exchange_direct_own(self, b, &task);
+        DS_TRY(exchange_direct_post_news(self, b));
+    }
+    return exchange_direct_wait_news(self);
+}
+
+/* Losses, flags and rank 0's word. */
+ds_status ds_exchange_direct_tell(ds_exchange *self, const ds_step *step, ds_outcome *out)
+{
+    int V = self->sync->spec.plan->shards;
+    for (int k = 0; k < V; k++) {
+        self->words[k] = step->loss[k];
+        self->words[V + k] = step->bad[k];
+    }
+    self->words[2 * V] = self->sync->rank == 0 ? step->word : 0;
+    DS_TRY(ds_world_sum(self->sync->spec.world, self->words, 2 * (size_t)V + 1));
+    ds_sync_judge(self->sync, step, self->words, self->words + V, out);
+    out->word = (int)self->words[2 * V];
+    return DS_OK;
+}
+
+ds_status ds_exchange_direct_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
+{
+    ds_owner *owner = &self->owner;
+    ds_owner_task task = {.lr = job->lr, .t = job->t};
+    if (ds_exchange_ahead(self) || job->want_norm)
+        memset(owner->block, 0, owner->n_blocks * sizeof(double));
+    if (ds_exchange_ahead(self))
+        return exchange_direct_ahead(self, task, out);
+    task.reduce = task.update = true;
+    task.squares = job->want_norm;
+    task.scale = ds_owner_scale(owner, 0);
+    DS_TRY(exchange_direct_buckets(self, &task));
+    if (job->want_norm)
+        return exchange_direct_norm(self, out);
+    double overflow = owner->overflow;
+    DS_TRY(ds_world_max(self->sync->spec.world, &overflow, 1));
+    out->finite = overflow == 0;
+    return DS_OK;
+}
