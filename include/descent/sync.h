@@ -40,9 +40,12 @@ DS_API ds_status ds_sync_check(const ds_config *config) DS_NODISCARD;
 DS_API ds_status ds_sync_create(const ds_sync_spec *spec, ds_sync **out) DS_NODISCARD;
 DS_API void ds_sync_destroy(ds_sync **sync); /* Collective when memory is shared. */
 
-/* Local. The flat parameter block this rank reads (shared by the ranks of a host where that is
- * faster). */
+/* Local. The flat parameter block of the run (shared by the ranks of a host where that is faster):
+ * what is evaluated, hashed and saved. */
 DS_API float *ds_sync_params(ds_sync *self);
+/* Local. The flat parameter block that this rank's i-th node computes with: ds_sync_params, unless
+ * replicas train on their own. */
+DS_API const float *ds_sync_node_params(ds_sync *self, size_t i);
 /* Local. "shared", "direct", or "none" where one rank is alone. */
 DS_API const char *ds_sync_transport(const ds_sync *self);
 /* Local. Flat block (zero at first; padding must stay zero; contents unspecified after a step) for
@@ -70,5 +73,30 @@ DS_API ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *ou
  * part). */
 DS_API ds_status ds_sync_gather_slot(ds_sync *self, size_t s, float *flat) DS_NODISCARD;
 DS_API ds_status ds_sync_load_slot(ds_sync *self, size_t s, const float *flat) DS_NODISCARD;
+
+/* What a strategy keeps besides (masters, residuals, replicas): flat blocks by name, in the
+ * checkpoint as /sync/NAME/<layer>/<tensor>, and numbers by name, as /run attributes sync_NAME. A
+ * resumed run loads parameters, then slots, numbers and blocks that the file has, in this order. */
+/* Local. Name of the i-th block ("master", "replica-1/optimizer/exp_avg"), alike on all ranks; NULL
+ * past the end. */
+DS_API const char *ds_sync_state_at(const ds_sync *self, size_t i);
+/* Collective. Block i, whole on every rank; what lies outside trainable tensors is unspecified. */
+DS_API ds_status ds_sync_gather_state(ds_sync *self, size_t i, float *flat) DS_NODISCARD;
+typedef struct ds_sync_saved {
+    const char *name;
+    int replicas; /* R of the run that saved it */
+} ds_sync_saved;
+/* Collective. A block of a checkpoint, trainable tensors only, the rest zero; perhaps of other
+ * replicas, another strategy: *used false where this one has no use for it. */
+DS_API ds_status ds_sync_load_state(ds_sync *self, const ds_sync_saved *saved, const float *flat,
+                                    bool *used) DS_NODISCARD;
+typedef struct ds_sync_number {
+    const char *name;
+    double value; /* kept to the bit */
+} ds_sync_number;
+/* Local, alike on all ranks. The i-th number, false past the end; take one back (unknown ones are
+ * ignored). */
+DS_API bool ds_sync_number_at(const ds_sync *self, size_t i, ds_sync_number *out);
+DS_API void ds_sync_load_number(ds_sync *self, const ds_sync_number *number);
 
 #endif

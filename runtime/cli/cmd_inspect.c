@@ -49,12 +49,24 @@ static void inspect_attr_line(const ds_attr *attr)
     }
 }
 
-/* The part of a path that a heading stands for: /parameters, /optimizer/m, /history. */
+/* Where <layer>/<tensor> begins: the slash before it. */
+static const char *inspect_layer(const char *path)
+{
+    const char *tensor = strrchr(path, '/'), *layer = tensor;
+    while (layer > path && *--layer != '/') {
+    }
+    return layer > path ? layer : tensor;
+}
+
+/* The part of a path that a heading stands for: /parameters, /optimizer/m, /history, /sync/master.
+ */
 static size_t inspect_heading(const char *path)
 {
     const char *end = strchr(path + 1, '/');
     if (end != NULL && strncmp(path, "/optimizer/", 11) == 0 && strchr(end + 1, '/') != NULL)
         end = strchr(end + 1, '/');
+    if (end != NULL && strncmp(path, "/sync/", 6) == 0)
+        end = inspect_layer(path);
     return end == NULL ? 0 : (size_t)(end - path);
 }
 

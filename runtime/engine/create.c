@@ -348,6 +348,8 @@ static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
         mine = ds_checkpoint_open(spec->checkpoint, &file);
     if (mine == DS_OK && file != NULL)
         mine = restore_data(self, file);
+    if (mine == DS_OK && spec->resume)
+        mine = restore_replicas(self, file, spec);
     DS_TRY(ds_agree(self->world, mine));
     DS_TRY(ds_watch_arm(self->world, self->config->watch.timeout));
     DS_TRY(create_numerics(self));

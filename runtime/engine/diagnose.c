@@ -27,6 +27,16 @@ static void diagnose_names(const batch_source *batch, const ds_shard *shard, siz
              shard->rows > 1 ? " and following in the epoch's order" : "");
 }
 
+/* The parameters that shard k of this rank computes with. */
+static const float *diagnose_params(const ds_trainer *self, int k)
+{
+    const ds_plan *plan = self->plan;
+    size_t first = plan->node_begin[ds_world_rank(self->world)], j = first;
+    while (plan->node[j].hi <= k)
+        j++;
+    return ds_sync_node_params(self->sync, j - first);
+}
+
 static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, int from, size_t room,
                                  char *text)
 {
@@ -34,7 +44,7 @@ static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, in
     for (int k = from; k < end; k++) {
         char why[512] = "";
         gradient_fetch(self, batch, k, k + 1);
-        DS_TRY(ds_model_diagnose(self->training, ds_sync_params(self->sync), self->step,
+        DS_TRY(ds_model_diagnose(self->training, diagnose_params(self, k), self->step,
                                  &self->shard[k], sizeof why, why));
         if (why[0] == '\0')
             continue;

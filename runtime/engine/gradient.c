@@ -65,8 +65,8 @@ void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)
     }
 }
 
-static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, size_t n,
-                               const ds_partial *partial)
+static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, const float *params,
+                               size_t n, const ds_partial *partial)
 {
     int lo = partial[0].lo, hi = partial[n - 1].hi;
     ds_watch_beat(self->world);
@@ -77,29 +77,37 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, size
                     .shard = self->shard + lo,
                     .n_partials = n,
                     .partial = partial};
-    DS_TRY(ds_model_gradient(self->training, ds_sync_params(self->sync), &pass));
+    DS_TRY(ds_model_gradient(self->training, params, &pass));
     for (int k = lo; k < hi; k++)
         self->loss[k] = self->shard[k].loss;
     self->bad[lo] = !pass.finite;
     return DS_OK;
 }
 
-static ds_status gradient_node(ds_trainer *self, const batch_source *batch, ds_partial node,
-                               int depth)
+static ds_status gradient_node(ds_trainer *self, const batch_source *batch, const float *params,
+                               ds_partial node, int depth)
 {
     if (node.hi - node.lo <= self->plan->pass_shards)
-        return gradient_pass(self, batch, 1, &node);
+        return gradient_pass(self, batch, params, 1, &node);
     int mid = ds_tree_split(node.lo, node.hi);
     ds_partial left = {node.lo, mid, node.grad}, right = {mid, node.hi, node.grad};
     if (gradient_empty(self, batch, mid, node.hi))
-        return gradient_node(self, batch, left, depth);
+        return gradient_node(self, batch, params, left, depth);
     if (gradient_empty(self, batch, node.lo, mid))
-        return gradient_node(self, batch, right, depth);
+        return gradient_node(self, batch, params, right, depth);
     right.grad = self->scratch[depth];
-    DS_TRY(gradient_node(self, batch, left, depth));
-    DS_TRY(gradient_node(self, batch, right, depth + 1));
+    DS_TRY(gradient_node(self, batch, params, left, depth));
+    DS_TRY(gradient_node(self, batch, params, right, depth + 1));
     self->kernels->add(ds_model_layout(self->model)->n_floats, node.grad, right.grad);
     return DS_OK;
+}
+
+/* May a node join a pass of the n before it? Its shards must fit, its parameters be theirs. */
+static bool gradient_joins(const ds_trainer *self, const ds_node *node, size_t n,
+                           const ds_partial *partial, bool same)
+{
+    return n == 0 ||
+           (same && n < MAX_PARTIALS && node->hi - partial[0].lo <= self->plan->pass_shards);
 }
 
 ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch)
@@ -109,19 +117,21 @@ ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch)
     memset(self->loss, 0, (size_t)plan->shards * sizeof *self->loss);
     memset(self->bad, 0, (size_t)plan->shards * sizeof *self->bad);
     ds_partial partial[MAX_PARTIALS];
+    const float *params = NULL;
     size_t n = 0, first = plan->node_begin[rank], end = plan->node_begin[rank + 1];
     for (size_t j = first; j < end; j++) {
         const ds_node *node = &plan->node[j];
         ds_partial next = {node->lo, node->hi, ds_sync_partial(self->sync, j - first)};
-        bool large = node->hi - node->lo > plan->pass_shards;
-        if (n > 0 && (large || n == MAX_PARTIALS || node->hi - partial[0].lo > plan->pass_shards)) {
-            DS_TRY(gradient_pass(self, batch, n, partial));
+        const float *own = ds_sync_node_params(self->sync, j - first);
+        if (!gradient_joins(self, node, n, partial, own == params)) {
+            DS_TRY(gradient_pass(self, batch, params, n, partial));
             n = 0;
         }
-        if (large)
-            DS_TRY(gradient_node(self, batch, next, 0));
+        params = own;
+        if (node->hi - node->lo > plan->pass_shards)
+            DS_TRY(gradient_node(self, batch, params, next, 0));
         else
             partial[n++] = next;
     }
-    return n > 0 ? gradient_pass(self, batch, n, partial) : DS_OK;
+    return n > 0 ? gradient_pass(self, batch, params, n, partial) : DS_OK;
 }

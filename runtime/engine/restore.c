@@ -22,9 +22,8 @@ static ds_status restore_tensor(const ds_checkpoint *file, const char *path, ds_
     return ds_checkpoint_read(file, i, out);
 }
 
-/* All tensors of a layout below `group` into a flat block. */
-static ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group,
-                               bool trainable_only, float *flat)
+ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group,
+                        bool trainable_only, float *flat)
 {
     const ds_layout *layout = ds_model_layout(self->model);
     for (size_t i = 0; i < layout->n_params; i++) {
@@ -67,7 +66,7 @@ static ds_status restore_real(const ds_checkpoint *file, const char *name, doubl
     return DS_OK;
 }
 
-static ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out)
+ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out)
 {
     const ds_attr *attr = ds_checkpoint_attr(file, name);
     DS_CHECK(attr != NULL && attr->kind == DS_ATTR_TEXT, DS_ERR_CHECKPOINT,
@@ -232,7 +231,7 @@ ds_status restore_run(ds_trainer *self, const ds_checkpoint *file, const ds_trai
         DS_TRY(ds_agree(self->world, restore_block(self, file, group, true, self->staging)));
         DS_TRY(ds_sync_load_slot(self->sync, s, self->staging));
     }
-    return DS_OK;
+    return restore_sync(self, file);
 }
 
 static ds_status restore_matching(ds_trainer *self, const ds_checkpoint *file, float *flat)

@@ -9,12 +9,16 @@
 
 #include "trainer_parts.h"
 
+enum { SNAPSHOT_ATTRS = 64 };
+
 typedef struct snapshot {
     ds_trainer *trainer;
     ds_arena *arena;
     ds_entry *entry;
-    size_t n_entries, slot; /* the slot that lies in staging; SIZE_MAX: none */
-    ds_attr attr[32];
+    size_t n_entries;
+    size_t group; /* whose block lies in staging: parameters 0, slots from 1, then the strategy's
+                     state; SIZE_MAX: none */
+    ds_attr attr[SNAPSHOT_ATTRS];
     size_t n_attrs;
 } snapshot;
 
@@ -31,37 +35,61 @@ static ds_status snapshot_stage_param(void *context, size_t which, void *out)
     return DS_OK;
 }
 
-static ds_status snapshot_stage_slot(void *context, size_t which, void *out)
+static ds_status snapshot_stage_block(void *context, size_t which, void *out)
 {
     snapshot *self = context;
-    size_t slot = which / ds_model_layout(self->trainer->model)->n_params;
-    if (slot != self->slot)
-        DS_TRY(ds_sync_gather_slot(self->trainer->sync, slot, self->trainer->staging));
-    self->slot = slot;
-    ds_param_export(snapshot_param(self, which), self->trainer->staging, out);
+    ds_trainer *t = self->trainer;
+    size_t group = which / ds_model_layout(t->model)->n_params;
+    size_t slots = t->config->optimizer->n_slots;
+    if (group != self->group && group <= slots)
+        DS_TRY(ds_sync_gather_slot(t->sync, group - 1, t->staging));
+    else if (group != self->group)
+        DS_TRY(ds_sync_gather_state(t->sync, group - 1 - slots, t->staging));
+    self->group = group;
+    ds_param_export(snapshot_param(self, which), t->staging, out);
     return DS_OK;
+}
+
+static size_t snapshot_states(const ds_trainer *t)
+{
+    size_t n = 0;
+    while (ds_sync_state_at(t->sync, n) != NULL)
+        n++;
+    return n;
+}
+
+static size_t snapshot_groups(const ds_trainer *t)
+{
+    return 1 + t->config->optimizer->n_slots + snapshot_states(t);
+}
+
+static ds_status snapshot_path(snapshot *self, size_t group, const char *name, char **path)
+{
+    const ds_trainer *t = self->trainer;
+    const ds_optim_ops *optimizer = t->config->optimizer;
+    if (group == 0)
+        return ds_arena_printf(self->arena, path, "/parameters/%s", name);
+    if (group <= optimizer->n_slots)
+        return ds_arena_printf(self->arena, path, "/optimizer/%s/%s",
+                               optimizer->slot_name[group - 1], name);
+    const char *state = ds_sync_state_at(t->sync, group - 1 - optimizer->n_slots);
+    return ds_arena_printf(self->arena, path, "/sync/%s/%s", state, name);
 }
 
 static ds_status snapshot_tensors(snapshot *self)
 {
-    const ds_trainer *t = self->trainer;
-    const ds_layout *layout = ds_model_layout(t->model);
-    const ds_optim_ops *optimizer = t->config->optimizer;
-    for (size_t i = 0; i < layout->n_params * (1 + optimizer->n_slots); i++) {
+    size_t n_params = ds_model_layout(self->trainer->model)->n_params;
+    for (size_t i = 0; i < n_params * snapshot_groups(self->trainer); i++) {
         const ds_param *param = snapshot_param(self, i);
-        size_t slot = i / layout->n_params;
+        size_t group = i / n_params;
         char *path = NULL;
-        if (slot > 0 && !param->trainable)
+        if (group > 0 && !param->trainable)
             continue;
-        if (slot == 0)
-            DS_TRY(ds_arena_printf(self->arena, &path, "/parameters/%s", param->name));
-        else
-            DS_TRY(ds_arena_printf(self->arena, &path, "/optimizer/%s/%s",
-                                   optimizer->slot_name[slot - 1], param->name));
+        DS_TRY(snapshot_path(self, group, param->name, &path));
         ds_entry *entry = &self->entry[self->n_entries++];
         *entry = (ds_entry){.path = path, .type = DS_F32, .shape = param->shape, .context = self};
-        entry->stage = slot == 0 ? snapshot_stage_param : snapshot_stage_slot;
-        entry->which = slot == 0 ? i : i - layout->n_params;
+        entry->stage = group == 0 ? snapshot_stage_param : snapshot_stage_block;
+        entry->which = i;
     }
     return DS_OK;
 }
@@ -100,6 +128,22 @@ static ds_status snapshot_keep(snapshot *self, const char *name, char *text)
     if (status == DS_OK)
         snapshot_text(self, name, kept);
     return status;
+}
+
+/* What the strategy counts, and the replicas that shape the numbers. */
+static ds_status snapshot_sync(snapshot *self)
+{
+    const ds_trainer *t = self->trainer;
+    ds_sync_number number;
+    if (ds_plan_replicated(t->config))
+        snapshot_int(self, "replicas", t->plan->replicas);
+    for (size_t i = 0; ds_sync_number_at(t->sync, i, &number); i++) {
+        char *name = NULL;
+        DS_ASSERT(self->n_attrs < SNAPSHOT_ATTRS);
+        DS_TRY(ds_arena_printf(self->arena, &name, "sync_%s", number.name));
+        snapshot_real(self, name, number.value);
+    }
+    return DS_OK;
 }
 
 static ds_status snapshot_names(snapshot *self)
@@ -154,15 +198,15 @@ static ds_status snapshot_run(snapshot *self)
     snapshot_int(self, "history_stride", t->history.stride);
     snapshot_real(self, "input_scale", (double)t->splits->normalizer.scale);
     snapshot_stopping(self);
-    return snapshot_names(self);
+    DS_TRY(snapshot_names(self));
+    return snapshot_sync(self);
 }
 
 static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
 {
-    *self = (snapshot){.trainer = trainer, .slot = SIZE_MAX};
+    *self = (snapshot){.trainer = trainer, .group = SIZE_MAX};
     DS_TRY(ds_arena_create("a checkpoint", &self->arena));
-    size_t tensors =
-        ds_model_layout(trainer->model)->n_params * (1 + trainer->config->optimizer->n_slots);
+    size_t tensors = ds_model_layout(trainer->model)->n_params * snapshot_groups(trainer);
     DS_TRY(ds_arena_take(self->arena, tensors + 4, sizeof *self->entry, "checkpoint entries",
                          &self->entry));
     DS_TRY(snapshot_tensors(self));

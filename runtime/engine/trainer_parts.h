@@ -123,6 +123,18 @@ ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *p
 ds_status restore_params(ds_trainer *self, const ds_checkpoint *file, float *flat) DS_NODISCARD;
 ds_status restore_run(ds_trainer *self, const ds_checkpoint *file,
                       const ds_trainer_spec *spec) DS_NODISCARD;
+/* restore_sync.c. Local, before the plan is made: as many replicas as the file has, unless the
+ * config or `set` say a number. CHECKPOINT where there are more ranks than that. */
+ds_status restore_replicas(ds_trainer *self, const ds_checkpoint *file,
+                           const ds_trainer_spec *spec) DS_NODISCARD;
+/* restore_sync.c. Collective. What the strategy keeps besides parameters and slots. Warns where the
+ * config now asks for another way to synchronise. */
+ds_status restore_sync(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
+/* restore.c. Local. All tensors of the layout below `group` into a flat block. */
+ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group,
+                        bool trainable_only, float *flat) DS_NODISCARD;
+/* restore.c. Local. An attribute of /run. */
+ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out) DS_NODISCARD;
 /* restore.c. Local. Normalisation and names of a file, into kept and names. */
 ds_status restore_data(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
 /* restore.c. Local. Does this config go on from that file? CHECKPOINT naming the keys. */

@@ -134,6 +134,11 @@ float *ds_sync_params(ds_sync *self)
     return self->params;
 }
 
+const float *ds_sync_node_params(ds_sync *self, size_t i)
+{
+    return self->node_params != NULL ? self->node_params[i] : self->params;
+}
+
 const char *ds_sync_transport(const ds_sync *self)
 {
     return self->transport;
@@ -194,4 +199,36 @@ ds_status ds_sync_load_slot(ds_sync *self, size_t s, const float *flat)
 {
     DS_ASSERT(s < self->spec.config->optimizer->n_slots);
     return sync_told(self, self->ops->load_slot(self, s, flat), "loading optimizer state");
+}
+
+const char *ds_sync_state_at(const ds_sync *self, size_t i)
+{
+    return self->ops->state_at != NULL ? self->ops->state_at(self, i) : NULL;
+}
+
+ds_status ds_sync_gather_state(ds_sync *self, size_t i, float *flat)
+{
+    return sync_told(self, self->ops->gather_state(self, i, flat),
+                     "gathering the strategy's state");
+}
+
+ds_status ds_sync_load_state(ds_sync *self, const ds_sync_saved *saved, const float *flat,
+                             bool *used)
+{
+    *used = false;
+    if (self->ops->load_state == NULL)
+        return DS_OK;
+    return sync_told(self, self->ops->load_state(self, saved, flat, used),
+                     "loading the strategy's state");
+}
+
+bool ds_sync_number_at(const ds_sync *self, size_t i, ds_sync_number *out)
+{
+    return self->ops->number_at != NULL && self->ops->number_at(self, i, out);
+}
+
+void ds_sync_load_number(ds_sync *self, const ds_sync_number *number)
+{
+    if (self->ops->load_number != NULL)
+        self->ops->load_number(self, number);
 }

@@ -13,7 +13,8 @@ struct ds_sync {
     size_t *first, *count; /* (ranks) each: room for ds_world_spread */
     /* Set by the strategy's create: */
     float *params;
-    float **partial; /* (n_partials) */
+    float **partial;     /* (n_partials) */
+    float **node_params; /* (n_partials), or NULL: params */
     const char *transport;
     void *state;
 };
@@ -31,6 +32,13 @@ struct ds_sync_ops {
     ds_status (*load)(ds_sync *self, const float *flat);
     ds_status (*gather_slot)(ds_sync *self, size_t s, float *flat);
     ds_status (*load_slot)(ds_sync *self, size_t s, const float *flat);
+    /* State besides, see sync.h; NULL: none. */
+    const char *(*state_at)(const ds_sync *self, size_t i);
+    ds_status (*gather_state)(ds_sync *self, size_t i, float *flat);
+    ds_status (*load_state)(ds_sync *self, const ds_sync_saved *saved, const float *flat,
+                            bool *used);
+    bool (*number_at)(const ds_sync *self, size_t i, ds_sync_number *out);
+    void (*load_number)(ds_sync *self, const ds_sync_number *number);
 };
 
 /* Local. A zeroed flat block of the sync's arena. */

@@ -62,6 +62,60 @@ START_TEST(shards_have_one_owner)
 }
 END_TEST
 
+/* Nodes lie within replicas, replicas within ranks; nodes by shard do not depend on the ranks. */
+static void check_replicas(const ds_plan *plan, const ds_plan *most)
+{
+    ck_assert_int_eq(plan->replicas, most->replicas);
+    ck_assert_uint_eq(plan->n_nodes, most->n_nodes);
+    for (size_t j = 0; j < plan->n_nodes; j++) {
+        const ds_node *node = &plan->node[j];
+        ck_assert(node->lo == most->node[j].lo && node->hi == most->node[j].hi);
+        ck_assert_int_eq(node->replica, most->node[j].replica);
+        ck_assert_int_ge(node->lo, ds_plan_replica_shard(plan, node->replica));
+        ck_assert_int_le(node->hi, ds_plan_replica_shard(plan, node->replica + 1));
+        ck_assert_int_ge(node->replica, ds_plan_replica_begin(plan, node->rank));
+        ck_assert_int_lt(node->replica, ds_plan_replica_begin(plan, node->rank + 1));
+        ck_assert_uint_ge(j, plan->node_begin[node->rank]);
+        ck_assert_uint_lt(j, plan->node_begin[node->rank + 1]);
+    }
+    ck_assert_int_eq(ds_plan_shard_begin(plan, plan->ranks), plan->shards);
+}
+
+START_TEST(replicas_fix_the_nodes)
+{
+    int n = 0;
+    for (int V = 1; V <= 40; V += 1 + V / 9)
+        for (int R = 1; R <= V; R += 1 + R / 6) {
+            test_case c;
+            case_open(&c, ds_optim_find("sgd"), V, 0);
+            ds_plan *exact = make(&c, 1000, R); /* nodes as exact's on R ranks */
+            c.config.sync.compress = "fp16";
+            c.config.sync.replicas = R;
+            ds_plan *most = make(&c, 1000, R);
+            ck_assert_int_eq(exact->replicas, R);
+            check_replicas(exact, most);
+            for (int ranks = 1; ranks <= R; ranks++, n++) {
+                ds_plan *plan = make(&c, 1000, ranks);
+                check_replicas(plan, most);
+                ds_plan_destroy(&plan);
+            }
+            ds_plan *none = NULL;
+            ck_assert_int_eq(ds_plan_create(&c.config, &test_layout, 1000, R + 1, &none),
+                             DS_ERR_USAGE);
+            c.config.sync.replicas = V + 1;
+            ck_assert_int_eq(ds_plan_create(&c.config, &test_layout, 1000, 1, &none), DS_ERR_USAGE);
+            c.config.sync.compress = "none"; /* exact alone: replicas shape nothing */
+            ds_plan *alone = make(&c, 1000, 1);
+            ck_assert_int_eq(alone->replicas, 1);
+            ds_plan_destroy(&alone);
+            ds_plan_destroy(&most);
+            ds_plan_destroy(&exact);
+            ds_arena_destroy(&c.arena);
+        }
+    printf("# %d plans with replicas\n", n);
+}
+END_TEST
+
 static void check_slices(const ds_plan *plan, const ds_layout *layout, bool whole)
 {
     unsigned char *seen = calloc(layout->n_floats, 1);
@@ -216,6 +270,7 @@ int main(void)
     TCase *t = tcase_create("plan");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, shards_have_one_owner);
+    tcase_add_test(tc, replicas_fix_the_nodes);
     tcase_add_test(t, slices_cover_what_is_trained);
     tcase_add_test(t, ranks_share_alike);
     tcase_add_test(t, batches_end_with_the_epoch);
