@@ -122,8 +122,8 @@ ds_status ds_config_read_replicas(ds_config *self, const ds_value **raw)
     const ds_value *v = *raw;
     int64_t n = 0;
     char text[96] = "ranks";
-    bool ranks = v == NULL ||
-                 (v->kind == DS_VALUE_SCALAR && !v->quoted && strcmp(v->text, "ranks") == 0);
+    bool ranks =
+        v == NULL || (v->kind == DS_VALUE_SCALAR && !v->quoted && strcmp(v->text, "ranks") == 0);
     if (!ranks && (ds_value_int(v, "sync", "replicas", &n) != DS_OK || n < 1 || n > MOST_SHARDS))
         return ds_value_fail(v, "sync: replicas is %s, expected int in [1, %d], or ranks",
                              ds_value_describe(v, sizeof text, text), MOST_SHARDS);

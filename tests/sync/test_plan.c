@@ -270,7 +270,7 @@ int main(void)
     TCase *t = tcase_create("plan");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, shards_have_one_owner);
-    tcase_add_test(tc, replicas_fix_the_nodes);
+    tcase_add_test(t, replicas_fix_the_nodes);
     tcase_add_test(t, slices_cover_what_is_trained);
     tcase_add_test(t, ranks_share_alike);
     tcase_add_test(t, batches_end_with_the_epoch);
