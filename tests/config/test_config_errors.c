@@ -89,7 +89,13 @@ static const struct {
      "4096"},
     {BASE "sync: {compress: fp16, block: 256}\n",
      "spiral.yaml:5:24: sync: unknown option 'block' (options: strategy, compress, transport, "
-     "bucket)"},
+     "bucket, replicas)"},
+    {BASE "sync: {replicas: 0}\n",
+     "spiral.yaml:5:18: sync: replicas is '0', expected int in [1, 1048576], or "
+     "ranks"},
+    {BASE "sync: {replicas: many}\n",
+     "spiral.yaml:5:18: sync: replicas is 'many', expected int in [1, "
+     "1048576], or ranks"},
     {BASE "sync: int8\n", "spiral.yaml:5:7: sync is 'int8', expected a map of options"},
     {BASE "sync: {transport: [a]}\n",
      "spiral.yaml:5:8: sync: transport is a list, expected one of auto, shared, direct"},
