@@ -42,6 +42,7 @@ typedef struct ds_layer {
     bool trainable;
     ds_activation followed_by; /* for the default init */
     ds_shape in, out;          /* of one sample; prepare sets out */
+    size_t x_stride, y_stride; /* floats from sample to sample; the model sets them */
     size_t kept;   /* prepare sets: floats a sample kept from forward to backward besides x and y */
     size_t shared; /* prepare sets: floats that the shards of a pass share in backward */
     size_t scratch; /* prepare sets: floats one call may use for itself */
@@ -63,9 +64,9 @@ typedef struct ds_rows {
     float *kept;   /* (n, kept) */
     float *shared; /* (shared), as share() has filled it where shares() said so */
     float *scratch;     /* (scratch), unspecified at the start of each call */
-    const float *other; /* of a join: (n, in) what came before the branch, rows as x */
-    float *hold[2]; /* of fork, branch and join: the join's dy (rows as its y), the branch's dy */
-    size_t x_stride, y_stride, kept_stride; /* dx strides as x, dy as y */
+    const float *other; /* of a join: (n, in) what came before the branch, other_stride */
+    float *hold[2]; /* of fork, branch and join: the join's dy (rows as other), the branch's dy */
+    size_t x_stride, y_stride, kept_stride, other_stride; /* dx strides as x, dy as y */
     bool training;
     uint64_t seed; /* for counter-based randomness, with step and position */
     int64_t step;
@@ -81,6 +82,7 @@ struct ds_layer_ops {
     bool reads_y;             /* backward reads y: what follows must not overwrite it */
     bool view;                /* y is x as it lies: forward is never called */
     ds_flow flow;             /* of layers that lead the data another way; forward may be NULL */
+    bool reads_ids;           /* its input is token ids, which have no gradient */
     size_t in_dims;           /* dimensions its input must have; 0: any */
     ds_activation activation; /* what it is to a preceding layer's default init, or NONE */
     /* Check the input shape, set out, kept and plan, declare parameters. Errors: USAGE naming

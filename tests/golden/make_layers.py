@@ -14,6 +14,22 @@ from make_golden import HERE, differences, text_of, torch, wave
 SAMPLES = 3
 nn = torch.nn
 
+class Attention(nn.Module):
+    """softmax(q k^T / sqrt(d)) v of heads that lie side by side, by torch's own softmax."""
+
+    def __init__(self, heads, causal=True):
+        super().__init__()
+        self.heads, self.causal = heads, causal
+
+    def forward(self, x):
+        n, t, width = x.shape
+        q, k, v = (z.reshape(n, t, self.heads, -1).transpose(1, 2) for z in x.split(width // 3, dim=2))
+        scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
+        if self.causal:
+            scores = scores.masked_fill(torch.ones(t, t, dtype=torch.bool).triu(1), -torch.inf)
+        return (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, -1)
+
+
 # name: (shape of a sample, module). test_layers.c has the same layers as config; keep the two together.
 CASES = {
     "conv": ((2, 5, 6), nn.Conv2d(2, 3, 3)),
@@ -29,6 +45,12 @@ CASES = {
     "global_pool": ((4, 3, 5), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())),
     "layernorm": ((11,), nn.LayerNorm(11)),
     "layernorm_rows": ((4, 7), nn.LayerNorm(7, eps=1e-3)),
+    "positionwise": ((5, 6), nn.Linear(6, 4)),
+    "positionwise_joined": ((4, 8), nn.Linear(8, 12, bias=False)),
+    "attention": ((5, 6), Attention(1)),
+    "attention_heads": ((70, 12), Attention(2)),
+    "attention_open": ((9, 18), Attention(3, causal=False)),
+    "embedding": ((7,), nn.Embedding(9, 3)),
 }
 
 
@@ -39,6 +61,9 @@ def as_double(values, shape):
 def case_numbers(number, name, shape, module):
     elements, out = torch.Size(shape).numel(), {}
     x = as_double(wave(SAMPLES * elements, 0.3 + number, 0.17), (SAMPLES, *shape)).requires_grad_()
+    ids = isinstance(module, nn.Embedding)
+    if ids:
+        x = torch.tensor([(5 * i * i + i) % 9 for i in range(SAMPLES * elements)]).reshape(SAMPLES, *shape)
     module = module.double()
     out[f"{name}/x"] = x.detach().flatten().tolist()
     for i, (suffix, p) in enumerate(module.named_parameters()):
@@ -49,7 +74,8 @@ def case_numbers(number, name, shape, module):
     y.backward(dy)
     out[f"{name}/dy"] = dy.flatten().tolist()
     out[f"{name}/y"] = y.detach().flatten().tolist()
-    out[f"{name}/dx"] = x.grad.flatten().tolist()
+    if not ids:
+        out[f"{name}/dx"] = x.grad.flatten().tolist()
     for suffix, p in module.named_parameters():
         out[f"{name}/d{suffix}"] = p.grad.flatten().tolist()
     return out

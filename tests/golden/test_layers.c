@@ -23,6 +23,12 @@ static const struct {
     {"global_pool", "4, 3, 5", "global_pool"},
     {"layernorm", "11", "layernorm"},
     {"layernorm_rows", "4, 7", "layernorm: {eps: 1e-3}"},
+    {"positionwise", "5, 6", "dense: {units: 4, positionwise: true}"},
+    {"positionwise_joined", "4, 8", "dense: {units: 12, positionwise: true, bias: false}"},
+    {"attention", "5, 6", "attention"},
+    {"attention_heads", "70, 12", "attention: {heads: 2}"},
+    {"attention_open", "9, 18", "attention: {heads: 3, causal: false}"},
+    {"embedding", "7", "embedding: {vocab: 9, width: 3}"},
 };
 static const char *const tables[] = {"ref", "auto"};
 enum { N_CASES = sizeof cases / sizeof *cases };
@@ -113,8 +119,9 @@ START_TEST(as_pytorch)
     double off_y = golden_distance(n_y, y, expected);
     double off_w = params_off(name, layer, k, &rows);
     RIG_OK(layer->ops->backward(layer, k, rig.params, &rows));
-    numbers(name, "dx", expected);
-    double off_dx = golden_distance(n_x, dx, expected);
+    if (!layer->ops->reads_ids)
+        numbers(name, "dx", expected);
+    double off_dx = layer->ops->reads_ids ? 0 : golden_distance(n_x, dx, expected);
     printf("# %s, %s: y off by %.1e, dx by %.1e, parameters' gradients by %.1e\n", name, table,
            off_y, off_dx, off_w);
     ck_assert_double_lt(off_y, 2e-6);

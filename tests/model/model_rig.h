@@ -13,6 +13,8 @@
 #include "descent/model.h"
 #include "descent/rng.h"
 
+enum { RIG_TOKENS = 5 }; /* ids of models that begin with a layer that reads them */
+
 typedef struct model_rig {
     ds_config *config;
     ds_model *model;
@@ -48,7 +50,9 @@ static inline void rig_fill(model_rig *rig)
     ds_rng rng = ds_rng_for(7, "test/input");
     for (size_t r = 0; r < rig->rows; r++)
         for (size_t j = 0; j < n; j++)
-            x[r * stride + j] = (float)ds_rng_normal(&rng, r * n + j);
+            x[r * stride + j] = ds_model_layer(rig->model, 0)->ops->reads_ids
+                                    ? (float)(ds_rng_bits(&rng, r * n + j) % RIG_TOKENS)
+                                    : (float)ds_rng_normal(&rng, r * n + j);
     for (size_t i = 0; i < rig->rows; i++)
         rig->label[i] = (int32_t)(ds_rng_bits(&rng, i) % rig->width);
     for (size_t i = 0; i < rig->rows * rig->width; i++)

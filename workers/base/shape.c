@@ -36,3 +36,9 @@ size_t ds_stride_for(size_t width)
     size_t stride = width == 0 ? 16 : (width + 15) / 16 * 16;
     return stride % 256 == 0 ? stride + 16 : stride;
 }
+
+size_t ds_shape_stride(const ds_shape *self)
+{
+    size_t n = ds_shape_elements(self);
+    return self->n < 2 ? ds_stride_for(n) : (n + 15) / 16 * 16;
+}

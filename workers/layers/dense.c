@@ -1,12 +1,13 @@
-/* Fully connected: y = x W + b on the flattened sample. Inside W lies (in, out): forward is a plain
- * product, dx = dy W^T, dW = x^T dy. 2 n in out flops each. Outside W is (out, in) as in PyTorch.
+/* Fully connected: y = x W + b on the flattened sample, or on each position's features alone.
+ * Inside W lies (in, out): forward is a plain product, dx = dy W^T, dW = x^T dy. 2 n in out flops
+ * each. Outside W is (out, in) as in PyTorch.
  */
 #include "descent/layer.h"
 
 typedef struct dense_options {
     int64_t units;
     int activation, init;
-    bool bias;
+    bool bias, positionwise;
 } dense_options;
 
 static const ds_option options[] = {
@@ -33,6 +34,11 @@ static const ds_option options[] = {
      .offset = offsetof(dense_options, bias),
      .fallback = "true",
      .help = "add a bias, initially zero"},
+    {.name = "positionwise",
+     .type = DS_OPTION_BOOL,
+     .offset = offsetof(dense_options, positionwise),
+     .fallback = "false",
+     .help = "the same weights for each position of a sequence, as torch.nn.Linear"},
     {.name = NULL},
 };
 
@@ -43,6 +49,11 @@ static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
     const dense_options *o = self->options;
     size_t in = ds_shape_elements(&self->in), out = (size_t)o->units;
     self->out = (ds_shape){.n = 1, .dim = {out}};
+    if (o->positionwise && self->in.n > 1) {
+        in = self->in.dim[self->in.n - 1];
+        self->out = self->in;
+        self->out.dim[self->in.n - 1] = out;
+    }
     DS_TRY(ds_layer_add_param(builder, self,
                               &(ds_param_spec){.suffix = "weight",
                                                .shape = {.n = 2, .dim = {out, in}},
@@ -62,24 +73,46 @@ static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
     return DS_OK;
 }
 
+/* The shard as matrices: `calls` of `rows` rows each. One matrix of all samples, or of all
+ * positions where they lie row behind row; else one a sample. */
+typedef struct dense_view {
+    size_t calls, rows, ldx, ldy, x_step, y_step;
+} dense_view;
+
+static dense_view dense_look(const ds_layer *self, const ds_rows *rows)
+{
+    const ds_param *w = self->param[0];
+    size_t positions = ds_shape_elements(&self->in) / w->rows;
+    if (positions == 1)
+        return (dense_view){1, rows->n, rows->x_stride, rows->y_stride, 0, 0};
+    bool joined = rows->x_stride == positions * w->rows && rows->y_stride == positions * w->cols;
+    if (joined)
+        return (dense_view){1, rows->n * positions, w->rows, w->cols, 0, 0};
+    return (dense_view){rows->n, positions, w->rows, w->cols, rows->x_stride, rows->y_stride};
+}
+
 static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const float *params,
                                const ds_rows *rows)
 {
     const ds_param *w = self->param[0];
-    DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                              .tb = 'N',
-                              .m = rows->n,
-                              .n = w->cols,
-                              .k = w->rows,
-                              .a = rows->x,
-                              .lda = rows->x_stride,
-                              .b = params + w->offset,
-                              .ldb = w->stride,
-                              .beta = 0,
-                              .c = rows->y,
-                              .ldc = rows->y_stride}));
-    if (self->n_params > 1)
-        k->bias(rows->n, w->cols, params + self->param[1]->offset, rows->y, rows->y_stride);
+    dense_view v = dense_look(self, rows);
+    for (size_t i = 0; i < v.calls; i++) {
+        float *y = rows->y + i * v.y_step;
+        DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
+                                  .tb = 'N',
+                                  .m = v.rows,
+                                  .n = w->cols,
+                                  .k = w->rows,
+                                  .a = rows->x + i * v.x_step,
+                                  .lda = v.ldx,
+                                  .b = params + w->offset,
+                                  .ldb = w->stride,
+                                  .beta = 0,
+                                  .c = y,
+                                  .ldc = v.ldy}));
+        if (self->n_params > 1)
+            k->bias(v.rows, w->cols, params + self->param[1]->offset, y, v.ldy);
+    }
     return DS_OK;
 }
 
@@ -103,18 +136,20 @@ static ds_status dense_backward(const ds_layer *self, const ds_kernels *k, const
 {
     const ds_param *w = self->param[0];
     bool turned = dense_shares(self, k, rows->n);
-    DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                              .tb = turned ? 'N' : 'T',
-                              .m = rows->n,
-                              .n = w->rows,
-                              .k = w->cols,
-                              .a = rows->dy,
-                              .lda = rows->y_stride,
-                              .b = turned ? rows->shared : params + w->offset,
-                              .ldb = turned ? ds_stride_for(w->rows) : w->stride,
-                              .beta = 0,
-                              .c = rows->dx,
-                              .ldc = rows->x_stride}));
+    dense_view v = dense_look(self, rows);
+    for (size_t i = 0; i < v.calls; i++)
+        DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
+                                  .tb = turned ? 'N' : 'T',
+                                  .m = v.rows,
+                                  .n = w->rows,
+                                  .k = w->cols,
+                                  .a = rows->dy + i * v.y_step,
+                                  .lda = v.ldy,
+                                  .b = turned ? rows->shared : params + w->offset,
+                                  .ldb = turned ? ds_stride_for(w->rows) : w->stride,
+                                  .beta = 0,
+                                  .c = rows->dx + i * v.x_step,
+                                  .ldc = v.ldx}));
     return DS_OK;
 }
 
@@ -122,35 +157,42 @@ static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_
                                 size_t to, const ds_rows *rows, float *dst, bool add)
 {
     const ds_param *w = self->param[p];
-    if (p == 1) {
-        k->bias_gradient(rows->n, w->cols, rows->dy, rows->y_stride, dst, add);
-        return DS_OK;
+    dense_view v = dense_look(self, rows);
+    for (size_t i = 0; i < v.calls; i++) {
+        const float *dy = rows->dy + i * v.y_step;
+        if (p == 1) {
+            k->bias_gradient(v.rows, w->cols, dy, v.ldy, dst, add || i > 0);
+            continue;
+        }
+        DS_TRY(k->gemm(&(ds_gemm){.ta = 'T',
+                                  .tb = 'N',
+                                  .m = to - from,
+                                  .n = w->cols,
+                                  .k = v.rows,
+                                  .a = rows->x + i * v.x_step + from,
+                                  .lda = v.ldx,
+                                  .b = dy,
+                                  .ldb = v.ldy,
+                                  .beta = add || i > 0 ? 1 : 0,
+                                  .c = dst,
+                                  .ldc = w->stride}));
     }
-    DS_TRY(k->gemm(&(ds_gemm){.ta = 'T',
-                              .tb = 'N',
-                              .m = to - from,
-                              .n = w->cols,
-                              .k = rows->n,
-                              .a = rows->x + from,
-                              .lda = rows->x_stride,
-                              .b = rows->dy,
-                              .ldb = rows->y_stride,
-                              .beta = add ? 1 : 0,
-                              .c = dst,
-                              .ldc = w->stride}));
     return DS_OK;
 }
 
+/* Only a shard that is one product adds with one rounding. */
 static bool dense_adds(const ds_layer *self, const ds_kernels *k, size_t p, size_t panel_rows,
                        size_t n)
 {
+    if (ds_shape_elements(&self->in) != self->param[0]->rows)
+        return false;
     return p == 1 || ds_kernels_fuse(k, 'T', 'N', panel_rows, self->param[0]->cols, n);
 }
 
 extern const ds_layer_ops ds_layer_dense;
 const ds_layer_ops ds_layer_dense = {
     .name = "dense",
-    .help = "fully connected, on the flattened sample",
+    .help = "fully connected, on the flattened sample or on each position",
     .options = options,
     .options_size = sizeof(dense_options),
     .prepare = dense_prepare,

@@ -66,7 +66,8 @@ static ds_status residual_forward(const ds_layer *self, const ds_kernels *k, con
     (void)params;
     size_t n = ds_shape_elements(&self->in);
     for (size_t r = 0; r < rows->n; r++) {
-        const float *x = rows->x + r * rows->x_stride, *other = rows->other + r * rows->x_stride;
+        const float *x = rows->x + r * rows->x_stride,
+                    *other = rows->other + r * rows->other_stride;
         float *y = rows->y + r * rows->y_stride;
         if (y == x)
             k->add(n, y, other);
@@ -81,7 +82,7 @@ static ds_status residual_backward(const ds_layer *self, const ds_kernels *k, co
 {
     (void)k, (void)params;
     for (size_t r = 0; r < rows->n; r++)
-        memcpy(rows->hold[0] + r * rows->y_stride, rows->dy + r * rows->y_stride,
+        memcpy(rows->hold[0] + r * rows->other_stride, rows->dy + r * rows->y_stride,
                ds_shape_elements(&self->out) * sizeof(float));
     return DS_OK;
 }

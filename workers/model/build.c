@@ -152,6 +152,17 @@ static ds_status build_flow(ds_model *model, ds_layer *layer)
     return DS_OK;
 }
 
+/* What may share a block has its stride. */
+static void build_strides(ds_model *model, size_t i)
+{
+    ds_layer *layer = &model->layer[i];
+    layer->x_stride = i > 0 ? model->layer[i - 1].y_stride : ds_shape_stride(&model->input);
+    layer->y_stride =
+        layer->ops->view || layer->ops->in_place ? layer->x_stride : ds_shape_stride(&layer->out);
+    if (layer->ops->flow == DS_FLOW_BRANCH)
+        layer->y_stride = model->layer[layer->link].y_stride;
+}
+
 /* Shapes and parameters, first layer to last. */
 static ds_status build_prepare(ds_layer_builder *builder)
 {
@@ -165,6 +176,7 @@ static ds_status build_prepare(ds_layer_builder *builder)
         DS_TRY(ds_build_at(builder->at[i], build_flow(model, layer)));
         DS_TRY(ds_build_at(builder->at[i], layer->ops->prepare(layer, builder)));
         shape = layer->out;
+        build_strides(model, i);
         if (ds_shape_elements(&shape) > INT_MAX - 64)
             return ds_value_fail(builder->at[i],
                                  "layer '%s' gives %zu elements a sample, more than %d",

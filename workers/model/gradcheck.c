@@ -236,7 +236,7 @@ static ds_status gradcheck_room(gradcheck *self)
                                  ds_shape_elements(&m->layer[l].in) * sizeof(float), "base points",
                                  &self->held[l]));
     memcpy(self->point, self->params, n * sizeof(float));
-    size_t stride = ds_stride_for(ds_shape_elements(ds_model_output(m)));
+    size_t stride = m->layer[m->n_layers - 1].y_stride;
     if (self->w->spec.loss->piece != NULL)
         DS_TRY(ds_arena_take(self->arena, self->shard->rows, stride * sizeof(float), "outputs",
                              &self->base));

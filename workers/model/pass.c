@@ -15,12 +15,16 @@ typedef struct panel {
     const ds_fused *fused;
 } panel;
 
-/* What waits at this level: the join's dy, its rows as the join's y and so as the branch's x; the
- * branch's dy, as the fork's. */
-static void pass_hold(const ds_workspace *self, const ds_layer *layer, size_t at, ds_rows *rows)
+/* A join's other summand, and what waits at this level: the join's dy, its rows as that summand's;
+ * the branch's dy, as the fork's. */
+static void pass_flow(const ds_workspace *self, const ds_layer *layer, size_t at, ds_rows *rows)
 {
-    bool branch = layer->ops->flow == DS_FLOW_BRANCH;
-    rows->hold[0] = self->hold[2 * layer->level] + at * (branch ? rows->x_stride : rows->y_stride);
+    bool join = layer->ops->flow == DS_FLOW_JOIN;
+    rows->other_stride = join ? self->stride[layer->link] : rows->x_stride;
+    rows->other = join ? self->act[layer->link] + at * rows->other_stride : NULL;
+    if (!self->spec.training)
+        return;
+    rows->hold[0] = self->hold[2 * layer->level] + at * rows->other_stride;
     rows->hold[1] = self->hold[2 * layer->level + 1] + at * rows->y_stride;
 }
 
@@ -41,10 +45,8 @@ ds_rows ds_workspace_rows(const ds_workspace *self, size_t l, int side, int64_t 
                     .seed = self->spec.seed,
                     .step = step,
                     .position = shard->position};
-    if (layer->ops->flow == DS_FLOW_JOIN)
-        rows.other = self->act[layer->link] + at * x;
-    if (self->spec.training && layer->ops->flow != DS_FLOW_ON)
-        pass_hold(self, layer, at, &rows);
+    if (layer->ops->flow != DS_FLOW_ON)
+        pass_flow(self, layer, at, &rows);
     if (self->spec.training) {
         rows.dy = self->grad[side] + at * y;
         rows.dx = self->grad[ds_layer_dx_in_place(layer) ? side : 1 - side] + at * x;

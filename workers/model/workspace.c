@@ -47,10 +47,10 @@ static ds_status workspace_keep_all(ds_workspace *self)
     float *x = self->arena == NULL ? NULL : self->act[0];
     for (size_t l = 0; l < m->n_layers; l++) {
         const ds_layer *layer = &m->layer[l];
-        size_t width = ds_shape_elements(&layer->out);
+        size_t width = layer->y_stride;
         float *kept = NULL;
         if (workspace_own(layer, busy)) {
-            DS_TRY(workspace_block(self, self->spec.rows, ds_stride_for(width), &x));
+            DS_TRY(workspace_block(self, self->spec.rows, width, &x));
             busy = false;
         }
         if (layer->ops->flow == DS_FLOW_BRANCH && self->arena != NULL)
@@ -116,7 +116,7 @@ static ds_status workspace_take_turns(ds_workspace *self)
     size_t widest = 0, kept = 0, x = WORKSPACE_TURNS;
     turns count = {0}, again = {0};
     for (size_t l = 0; l < m->n_layers; l++) {
-        size_t width = ds_stride_for(ds_shape_elements(&m->layer[l].out));
+        size_t width = m->layer[l].y_stride;
         widest = width > widest ? width : widest;
         kept = m->layer[l].kept > kept ? m->layer[l].kept : kept;
         x = workspace_turn(&count, &m->layer[l], x);
@@ -140,9 +140,9 @@ static ds_status workspace_take_turns(ds_workspace *self)
 static ds_status workspace_backward(ds_workspace *self)
 {
     const ds_model *m = self->spec.model;
-    size_t widest = ds_stride_for(ds_shape_elements(&m->input)), panel = 0, shared = 0;
+    size_t widest = ds_shape_stride(&m->input), panel = 0, shared = 0;
     for (size_t l = 0; l < m->n_layers; l++) {
-        size_t width = ds_stride_for(ds_shape_elements(&m->layer[l].out));
+        size_t width = m->layer[l].y_stride;
         widest = width > widest ? width : widest;
         shared = m->layer[l].shared > shared && l > m->lowest ? m->layer[l].shared : shared;
     }
@@ -168,8 +168,7 @@ static ds_status workspace_blocks(ds_workspace *self)
 {
     const ds_model *m = self->spec.model;
     float *input = NULL;
-    DS_TRY(workspace_block(self, self->spec.rows, ds_stride_for(ds_shape_elements(&m->input)),
-                           &input));
+    DS_TRY(workspace_block(self, self->spec.rows, ds_shape_stride(&m->input), &input));
     if (self->arena != NULL)
         self->act[0] = input;
     size_t scratch = 0;
@@ -225,9 +224,9 @@ static ds_status workspace_fill(ds_workspace *self)
     DS_TRY(ds_arena_take(self->arena, m->n_layers, sizeof *self->kept, "activations", &self->kept));
     DS_TRY(ds_arena_take(self->arena, m->n_layers + 1, sizeof *self->stride, "activations",
                          &self->stride));
-    self->stride[0] = ds_stride_for(ds_shape_elements(&m->input));
+    self->stride[0] = ds_shape_stride(&m->input);
     for (size_t l = 0; l < m->n_layers; l++)
-        self->stride[l + 1] = ds_stride_for(ds_shape_elements(&m->layer[l].out));
+        self->stride[l + 1] = m->layer[l].y_stride;
     DS_TRY(workspace_blocks(self));
     if (self->spec.training)
         DS_TRY(workspace_probe(self));
