@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "descent/simd.h"
+
 static ds_status window_number(const ds_layer *layer, const char *name, const ds_value *value,
                                size_t *out)
 {
@@ -91,9 +93,23 @@ static void window_unfold_row(const ds_window *self, size_t ki, size_t kj, const
         float *to = row + i * self->ow;
         memset(to, 0, j0 * sizeof *to);
         memset(to + j1, 0, (self->ow - j1) * sizeof *to);
-        for (size_t j = j0; j < j1; j++)
+        if (step == 1 && j1 > j0)
+            memcpy(to + j0, x + j0 + kj - self->pw, (j1 - j0) * sizeof *to);
+        for (size_t j = j0; j < j1 && step > 1; j++)
             to[j] = x[j * step + kj - self->pw];
     }
+}
+
+/* x[j step] += from[j]. */
+DS_SIMD static void window_scatter(size_t n, size_t step, const float *restrict from,
+                                   float *restrict x)
+{
+    if (step == 1)
+        for (size_t j = 0; j < n; j++)
+            x[j] += from[j];
+    else
+        for (size_t j = 0; j < n; j++)
+            x[j * step] += from[j];
 }
 
 static void window_fold_row(const ds_window *self, size_t ki, size_t kj, const float *row,
@@ -104,9 +120,7 @@ static void window_fold_row(const ds_window *self, size_t ki, size_t kj, const f
     ds_window_span(self->ow, kj, self->sw, self->pw, self->w, &j0, &j1);
     for (size_t i = i0; i < i1; i++) {
         float *x = plane + (i * self->sh + ki - self->ph) * self->w;
-        const float *from = row + i * self->ow;
-        for (size_t j = j0; j < j1; j++)
-            x[j * step + kj - self->pw] += from[j];
+        window_scatter(j1 - j0, step, row + i * self->ow + j0, x + j0 * step + kj - self->pw);
     }
 }
 
