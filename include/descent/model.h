@@ -87,10 +87,17 @@ DS_API ds_status ds_model_gradient(ds_workspace *self, const float *params,
 DS_API ds_status ds_model_forward(ds_workspace *self, const float *params, size_t n,
                                   const ds_targets *targets, double *sum) DS_NODISCARD;
 
-/* Local. Why is a shard not finite? Replays it layer by layer, then sample by sample, and writes
- * one line: "layer dense2 forward: inf; samples 3, 17 of the shard"; none where all is finite. */
+/* What a replay found: one line, such as "layer dense2 forward: inf; samples 3, 17 of the shard",
+ * "" where all is finite; and the first samples at fault, as rows of the shard. */
+enum { DS_CULPRITS = 8 };
+typedef struct ds_diagnosis {
+    char text[512];
+    size_t n_samples; /* at most DS_CULPRITS; 0 where no sample alone is bad */
+    size_t sample[DS_CULPRITS];
+} ds_diagnosis;
+/* Local. Why is a shard not finite? Replays it layer by layer, then sample by sample. */
 DS_API ds_status ds_model_diagnose(ds_workspace *self, const float *params, int64_t step,
-                                   ds_shard *shard, size_t room, char *text) DS_NODISCARD;
+                                   ds_shard *shard, ds_diagnosis *out) DS_NODISCARD;
 
 /* Local. Directional-derivative check of one shard (which must have rows): norm-relative error over
  * `directions` random directions of extrapolated central differences of the loss against the

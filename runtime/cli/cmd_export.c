@@ -1,9 +1,7 @@
-/* descent export: a checkpoint's tensors for other programs. The file is written beside its place,
- * synced and renamed: OUT is whole or not there. Memory: one piece of one tensor. */
-#include <errno.h>
+/* descent export: a checkpoint's tensors for other programs. OUT is whole or not there. Memory: one
+ * piece of one tensor. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "descent/value.h"
@@ -11,6 +9,7 @@
 #include "args.h"
 #include "command.h"
 #include "exports.h"
+#include "outfile.h"
 
 enum { EXPORT_PIECE = 1 << 18 }; /* bytes, a multiple of each type's */
 
@@ -118,25 +117,9 @@ ds_status export_copy(const export_set *set, size_t i, FILE *file, uint32_t *crc
 
 static ds_status export_file(const export_writer *writer, const export_set *set, const char *path)
 {
-    char next[4200];
-    int length = snprintf(next, sizeof next, "%s.%ld.tmp", path, (long)getpid());
-    DS_CHECK(length > 0 && (size_t)length < sizeof next, DS_ERR_USAGE, "export: OUT is too long");
-    FILE *file = fopen(next, "wb");
-    DS_CHECK(file != NULL, DS_ERR_WRITE, "cannot write %s: %s", path, strerror(errno));
-    errno = 0;
-    ds_status st = writer->write(set, file);
-    bool good = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
-    int why = errno;
-    if (fclose(file) != 0 && good) {
-        good = false;
-        why = errno;
-    }
-    if (st == DS_OK && good && rename(next, path) == 0)
-        return DS_OK;
-    why = good ? errno : why;
-    unlink(next);
-    DS_TRY(st);
-    return DS_FAIL(DS_ERR_WRITE, "cannot write %s: %s", path, strerror(why));
+    outfile out;
+    DS_TRY(outfile_open(path, &out));
+    return outfile_close(&out, writer->write(set, out.file));
 }
 
 static ds_status export_checkpoint(const char *argument, const char *out, bool all)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "outfile.h"
 #include "predictions.h"
 #include "saved.h"
 
@@ -51,16 +52,16 @@ static void predict_probabilities(size_t rows, size_t cols, float *z)
 
 static ds_status predict_write(const predict *self, const predictions *p)
 {
-    FILE *file = self->out == NULL ? stdout : fopen(self->out, "w");
-    DS_CHECK(file != NULL, DS_ERR_WRITE, "cannot write %s: %s", self->out, strerror(errno));
-    self->writer->write(p, file);
-    bool good = fflush(file) == 0 && !ferror(file);
-    int why = errno;
-    if (file != stdout)
-        good = fclose(file) == 0 && good;
-    DS_CHECK(good, DS_ERR_WRITE, "cannot write %s: %s",
-             self->out == NULL ? "standard output" : self->out, strerror(why));
-    return DS_OK;
+    outfile out;
+    if (self->out == NULL) {
+        self->writer->write(p, stdout);
+        DS_CHECK(fflush(stdout) == 0 && !ferror(stdout), DS_ERR_WRITE,
+                 "cannot write standard output: %s", strerror(errno));
+        return DS_OK;
+    }
+    DS_TRY(outfile_open(self->out, &out));
+    self->writer->write(p, out.file);
+    return outfile_close(&out, DS_OK);
 }
 
 static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *trainer,

@@ -1,6 +1,6 @@
 /* gnuplot reads a script with the numbers in it from a file without a name and writes the picture
- * to its standard output, which is a file beside OUT that is renamed at the end. No shell, no file
- * name inside the script, none of the user's gnuplot settings. */
+ * to its standard output. No shell, no file name inside the script, none of the user's gnuplot
+ * settings. */
 #include "gnuplot.h"
 
 #include <errno.h>
@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "outfile.h"
 
 extern char **environ;
 
@@ -83,33 +85,29 @@ static ds_status gnuplot_run(int in, int out)
     struct stat st;
     DS_CHECK(WIFEXITED(state) && WEXITSTATUS(state) == 0 && fstat(out, &st) == 0 && st.st_size > 0,
              DS_ERR_WRITE, "plot: gnuplot failed with state %d; is the disk full?", state);
-    DS_CHECK(fsync(out) == 0, DS_ERR_WRITE, "plot: cannot write the picture: %s", strerror(errno));
     return DS_OK;
+}
+
+static ds_status gnuplot_picture(const curves *set, const char *what, bool svg, FILE *file)
+{
+    FILE *script = tmpfile();
+    DS_CHECK(script != NULL, DS_ERR_WRITE, "plot: no temporary file: %s", strerror(errno));
+    gnuplot_script(set, what, svg, script);
+    ds_status st = DS_OK;
+    if (fflush(script) != 0 || ferror(script))
+        st = DS_FAIL(DS_ERR_WRITE, "plot: no room for gnuplot's script: %s", strerror(errno));
+    rewind(script);
+    if (st == DS_OK)
+        st = gnuplot_run(fileno(script), fileno(file));
+    fclose(script);
+    return st;
 }
 
 ds_status gnuplot_draw(const curves *set, const char *what, const char *out)
 {
-    char next[4200];
+    outfile picture;
     DS_TRY(gnuplot_check(out));
-    int length = snprintf(next, sizeof next, "%s.%ld.tmp", out, (long)getpid());
-    DS_CHECK(length > 0 && (size_t)length < sizeof next, DS_ERR_USAGE, "plot: --out is too long");
-    FILE *script = tmpfile();
-    DS_CHECK(script != NULL, DS_ERR_WRITE, "plot: no temporary file: %s", strerror(errno));
-    gnuplot_script(set, what, gnuplot_ends(out, ".svg"), script);
-    bool good = fflush(script) == 0 && !ferror(script);
-    rewind(script);
-    int file = open(next, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    ds_status st = DS_OK;
-    if (!good || file < 0)
-        st = DS_FAIL(DS_ERR_WRITE, "cannot write %s: %s", out, strerror(errno));
-    if (st == DS_OK)
-        st = gnuplot_run(fileno(script), file);
-    fclose(script);
-    if (file >= 0)
-        close(file);
-    if (st == DS_OK && rename(next, out) != 0)
-        st = DS_FAIL(DS_ERR_WRITE, "cannot write %s: %s", out, strerror(errno));
-    if (st != DS_OK && file >= 0)
-        unlink(next);
-    return st;
+    DS_TRY(outfile_open(out, &picture));
+    return outfile_close(&picture,
+                         gnuplot_picture(set, what, gnuplot_ends(out, ".svg"), picture.file));
 }

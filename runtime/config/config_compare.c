@@ -6,7 +6,8 @@
 #include "config_parts.h"
 
 typedef struct compare_state {
-    bool early; /* either run stops early: then evaluation steers */
+    bool early;  /* either run stops early: then evaluation steers */
+    bool extend; /* the run's length shapes no number: it may grow or shrink */
     size_t n_set;
     const char *const *set;
     size_t room, used;
@@ -21,6 +22,7 @@ static bool compare_neutral(const compare_state *s, const char *path)
                                          "sync.bucket",    "sync.transport",  "data.test",
                                          "compute.strict", "watch",           NULL};
     static const char *const unless_early[] = {"train.eval_every", "eval", NULL};
+    static const char *const length[] = {"train.max_steps", "train.epochs", NULL};
     static const char *const paths[] = {".path", ".images", ".labels", NULL};
     for (size_t i = 0; always[i] != NULL; i++)
         if (strncmp(path, always[i], strlen(always[i])) == 0 &&
@@ -29,6 +31,9 @@ static bool compare_neutral(const compare_state *s, const char *path)
     for (size_t i = 0; unless_early[i] != NULL && !s->early; i++)
         if (strncmp(path, unless_early[i], strlen(unless_early[i])) == 0 &&
             strchr(".", path[strlen(unless_early[i])]) != NULL)
+            return true;
+    for (size_t i = 0; length[i] != NULL && s->extend; i++)
+        if (strcmp(path, length[i]) == 0)
             return true;
     const char *last = strrchr(path, '.');
     for (size_t i = 0; paths[i] != NULL && last != NULL && strncmp(path, "data.", 5) == 0; i++)
@@ -94,7 +99,9 @@ static void compare_walk(compare_state *s, const char *path, const ds_value *a, 
 ds_status ds_config_compare(const ds_config *a, const ds_config *b, size_t n_set,
                             const char *const *set, size_t room, char *text, size_t *n)
 {
-    compare_state s = {.early = a->stop.early_patience > 0 || b->stop.early_patience > 0,
+    bool early = a->stop.early_patience > 0 || b->stop.early_patience > 0;
+    compare_state s = {.early = early,
+                       .extend = !early && !a->schedule->needs_total && !b->schedule->needs_total,
                        .n_set = n_set,
                        .set = set,
                        .room = room,

@@ -15,16 +15,23 @@ static int diagnose_owner(const ds_plan *plan, int shard)
     return rank;
 }
 
-static void diagnose_names(const batch_source *batch, const ds_shard *shard, size_t room,
-                           char *text)
+/* The culprits as rows of the training data. */
+static void diagnose_rows(const batch_source *batch, const ds_shard *shard,
+                          const ds_diagnosis *found, size_t room, char *text)
 {
-    if (batch->x != NULL || shard->rows == 0)
+    if (batch->x != NULL)
         return;
+    for (size_t i = 0; i < found->n_samples; i++) {
+        size_t used = strlen(text), place = batch->position + shard->position + found->sample[i];
+        snprintf(text + used, room - used, "%s%llu",
+                 i > 0                  ? ", "
+                 : found->n_samples > 1 ? ": rows "
+                                        : ": row ",
+                 (unsigned long long)ds_order_at(&batch->order, place));
+    }
     size_t used = strlen(text);
-    snprintf(text + used, room - used,
-             " (the shard's samples are rows %llu%s of the training data)",
-             (unsigned long long)ds_order_at(&batch->order, batch->position + shard->position),
-             shard->rows > 1 ? " and following in the epoch's order" : "");
+    if (found->n_samples > 0)
+        snprintf(text + used, room - used, " of the training data, counted from 0");
 }
 
 /* The parameters that shard k of this rank computes with. */
@@ -42,16 +49,16 @@ static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, in
 {
     int rank = ds_world_rank(self->world), end = ds_plan_shard_begin(self->plan, rank + 1);
     for (int k = from; k < end; k++) {
-        char why[512] = "";
+        ds_diagnosis found;
         gradient_fetch(self, batch, k, k + 1);
         DS_TRY(ds_model_diagnose(self->training, diagnose_params(self, k), self->step,
-                                 &self->shard[k], sizeof why, why));
-        if (why[0] == '\0')
+                                 &self->shard[k], &found));
+        if (found.text[0] == '\0')
             continue;
         snprintf(text, room, "step %lld, shard %d of %d on rank %d (%s): %s",
                  (long long)self->step + 1, k, self->plan->shards, rank, ds_world_host(self->world),
-                 why);
-        diagnose_names(batch, &self->shard[k], room, text);
+                 found.text);
+        diagnose_rows(batch, &self->shard[k], &found, room, text);
         return DS_OK;
     }
     snprintf(text, room,

@@ -26,6 +26,7 @@ static const struct {
     {"sync.strategy=exact", "sync.strategy"},
     {"compute.strict=false", ""},
     {"train.max_steps=71", "train.max_steps"},
+    {"train.epochs=71", "train.epochs"},
     {"stop.early.patience=3", "train.eval_every, eval.batch, stop.early.patience"},
 };
 
@@ -72,10 +73,33 @@ START_TEST(edited_keys_may_differ)
 }
 END_TEST
 
+/* A run may be extended where neither its rates nor its stopping depend on its length. */
+START_TEST(length_shapes_numbers_by_the_schedule)
+{
+    static const struct {
+        const char *lr, *early;
+        size_t n;
+    } runs[] = {{"lr={schedule: cosine}", "stop.early.patience=0", 2},
+                {"lr={schedule: constant}", "stop.early.patience=0", 0},
+                {"lr={schedule: step, step_size: 9}", "stop.early.patience=0", 0},
+                {"lr={schedule: constant}", "stop.early.patience=3", 2}};
+    char differ[512];
+    size_t n = 99;
+    const char *sets[] = {runs[_i].lr, runs[_i].early, "train.max_steps=900", "train.epochs=77"};
+    ds_config *a = config_of(FULL, 2, sets), *b = config_of(FULL, 4, sets);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    printf("# %s, %s: '%s'\n", runs[_i].lr, runs[_i].early, differ);
+    ck_assert_uint_eq(n, runs[_i].n);
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("config compare");
     tcase_add_loop_test(t, what_shapes_the_numbers_is_compared, 0, LENGTH(changes));
     tcase_add_test(t, edited_keys_may_differ);
+    tcase_add_loop_test(t, length_shapes_numbers_by_the_schedule, 0, 4);
     return run_suite(t);
 }

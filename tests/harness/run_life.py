@@ -225,6 +225,23 @@ def changed(c):
 
 
 @case
+def extended(c):
+    """A run whose rates know no end goes on when its config asks for more: no --set, the undisturbed bits."""
+    config = c.folder / "config.yaml"
+    c.train("whole")
+    config.write_text(CONFIG.replace("epochs: 6", "epochs: 3"))
+    c.train("run", ranks=2)
+    config.write_text(CONFIG)
+    c.train("run", "--resume", ranks=3)
+    c.same_run("run", "whole", "after more epochs", ("start", "resume", "checkpoint", "end"))
+    config.write_text(CONFIG.replace("\ntrain: {", "\nlr: {schedule: cosine}\ntrain: {").replace("epochs: 6", "epochs: 3"))
+    c.train("cosine")
+    config.write_text(config.read_text().replace("epochs: 3", "epochs: 6"))
+    done = c.train("cosine", "--resume", code=4)
+    c.check("train.epochs" in done.err, done)
+
+
+@case
 def damaged(c):
     """A damaged newest checkpoint is said, set aside, and the one before taken; all damaged: 4."""
     c.train("whole")
@@ -299,7 +316,7 @@ def diverged(c):
     found = set()
     for ranks in (1, 3):
         done = c.train(f"huge{ranks}", edits=huge, code=5, ranks=ranks)
-        c.check(any("sample" in line for line in done.errors()), done.errors())
+        c.check(any("sample" in line and ": row 40 of the training data" in line for line in done.errors()), done.errors())
         c.train(f"skip{ranks}", edits=[*huge, "train.on_nan=skip"], ranks=ranks)
         found.add(final_hash(c.folder / f"skip{ranks}"))
         c.check(len(events(c.folder / f"skip{ranks}", "skip")) == 6, events(c.folder / f"skip{ranks}", "skip"))
@@ -532,6 +549,15 @@ def commands(c):
         texts = {c.run(*args, ranks=n).out for n in (1, 3)}
         c.check(len(texts) == 1 and len(texts.pop()) > 10, f"{args}: {len(texts)} outputs, expected rank 0's alone")
     c.run("predict", "run", "in.csv", "--out", "nodir/x.npy", code=74, ranks=3)
+    (c.folder / "kept.csv").write_text("kept")
+    done = subprocess.run(["bash", "-c", f"ulimit -f 0; exec {c.program.binary} predict run in.csv --out kept.csv"], cwd=c.folder, env=environment(), capture_output=True, text=True, timeout=30)
+    left = sorted(p.name for p in c.folder.glob("kept*"))
+    c.check(done.returncode == 74 and left == ["kept.csv"] and (c.folder / "kept.csv").read_text() == "kept", f"{left} {done}")
+    (c.folder / "link.csv").symlink_to("kept.csv")
+    c.run("predict", "run", "in.csv", "--out", "link.csv")
+    c.check((c.folder / "link.csv").is_symlink() and (c.folder / "kept.csv").read_text().startswith("class,"), "a link is not followed")
+    done = c.run("predict", "run", "in.csv", "--out", "/dev/stdout")
+    c.check(done.out == (c.folder / "kept.csv").read_text(), done)
     for ranks in (1, 3):
         done = c.train("big", edits=["model.layers.0.dense.units=100000000"], code=2, ranks=ranks)
         c.check("memory" in done.err and "GiB" in done.err, done)

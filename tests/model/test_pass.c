@@ -230,7 +230,7 @@ END_TEST
 START_TEST(trouble_is_seen_and_placed)
 {
     model_rig rig;
-    char text[256];
+    ds_diagnosis found;
     rig_make(&rig, NET, "cross_entropy", 8, 1, ds_kernels_find("ref"));
     const ds_layout *layout = ds_model_layout(rig.model);
     float *grad = calloc(layout->n_floats, sizeof *grad);
@@ -243,18 +243,20 @@ START_TEST(trouble_is_seen_and_placed)
     x[3 * stride + 2] = strtof("nan", NULL);
     RIG_OK(ds_model_gradient(rig.workspace, rig.params, &pass));
     ck_assert(!pass.finite);
-    RIG_OK(ds_model_diagnose(rig.workspace, rig.params, 0, &shard, sizeof text, text));
-    ck_assert_str_eq(text, "input: nan; samples 3 of the shard");
+    RIG_OK(ds_model_diagnose(rig.workspace, rig.params, 0, &shard, &found));
+    ck_assert_str_eq(found.text, "input: nan; samples 3 of the shard");
+    ck_assert(found.n_samples == 1 && found.sample[0] == 3);
     x[3 * stride + 2] = 3e38f;
     rig.params[layout->param[0].offset + 2 * layout->param[0].stride] = 1e10f;
     RIG_OK(ds_model_gradient(rig.workspace, rig.params, &pass));
     ck_assert(!pass.finite);
-    RIG_OK(ds_model_diagnose(rig.workspace, rig.params, 0, &shard, sizeof text, text));
-    ck_assert_str_eq(text, "layer dense1 forward: inf; samples 3 of the shard");
+    RIG_OK(ds_model_diagnose(rig.workspace, rig.params, 0, &shard, &found));
+    ck_assert_str_eq(found.text, "layer dense1 forward: inf; samples 3 of the shard");
     x[3 * stride + 2] = keep;
     rig.params[layout->param[1].offset] = strtof("inf", NULL);
-    RIG_OK(ds_model_diagnose(rig.workspace, rig.params, 0, &shard, sizeof text, text));
-    ck_assert_str_eq(text, "parameter dense1/bias before the step: inf");
+    RIG_OK(ds_model_diagnose(rig.workspace, rig.params, 0, &shard, &found));
+    ck_assert_str_eq(found.text, "parameter dense1/bias before the step: inf");
+    ck_assert_uint_eq(found.n_samples, 0);
     free(grad);
     rig_free(&rig);
 }

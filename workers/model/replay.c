@@ -7,23 +7,21 @@
 
 #include "rank.h"
 
-enum { REPLAY_SAMPLES = 8 }; /* named at most */
-
 typedef struct replay {
     const ds_workspace *w;
     const float *params;
     int64_t step;
     const ds_shard *shard;
     bool found;
-    size_t room, used;
-    char *text;
+    size_t used; /* of out->text */
+    ds_diagnosis *out;
 } replay;
 
 static void replay_say(replay *self, const char *text)
 {
-    if (self->used + 1 < self->room)
-        self->used +=
-            (size_t)snprintf(self->text + self->used, self->room - self->used, "%s", text);
+    size_t room = sizeof self->out->text;
+    if (self->used + 1 < room)
+        self->used += (size_t)snprintf(self->out->text + self->used, room - self->used, "%s", text);
 }
 
 /* First value that is not finite: "nan", "inf", or NULL. */
@@ -48,10 +46,11 @@ static void replay_report(replay *self, const char *where, const char *what)
 static void replay_sample(replay *self, size_t *count, size_t sample)
 {
     char text[48];
-    if ((*count)++ == REPLAY_SAMPLES)
+    if ((*count)++ == DS_CULPRITS)
         replay_say(self, ", ...");
-    if (*count > REPLAY_SAMPLES)
+    if (*count > DS_CULPRITS)
         return;
+    self->out->sample[self->out->n_samples++] = sample;
     snprintf(text, sizeof text, "%s%zu", *count == 1 ? "; samples " : ", ", sample);
     replay_say(self, text);
 }
@@ -201,12 +200,11 @@ static ds_status replay_backward(replay *self)
 }
 
 ds_status ds_model_diagnose(ds_workspace *self, const float *params, int64_t step, ds_shard *shard,
-                            size_t room, char *text)
+                            ds_diagnosis *out)
 {
-    DS_ASSERT(self->spec.training && self->spec.loss != NULL && room > 0);
-    replay d = {
-        .w = self, .params = params, .step = step, .shard = shard, .room = room, .text = text};
-    text[0] = '\0';
+    DS_ASSERT(self->spec.training && self->spec.loss != NULL);
+    *out = (ds_diagnosis){0};
+    replay d = {.w = self, .params = params, .step = step, .shard = shard, .out = out};
     replay_params(&d);
     if (!d.found && shard->rows > 0)
         DS_TRY(replay_forward(&d));
