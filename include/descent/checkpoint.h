@@ -56,8 +56,9 @@ DS_API ds_status ds_checkpoint_drop_after(ds_world *world, const char *dir,
                                           int64_t step) DS_NODISCARD;
 
 /* Local. Verify a file without libhdf5: length, header, every block. per_tensor (may be NULL) is
- * called with each tensor's verdict. Errors: CHECKPOINT with what is wrong and where. Never hangs,
- * never allocates by a damaged header's word. */
+ * called with each tensor's verdict, as far as a damaged header or table still names them. Errors:
+ * CHECKPOINT with what is wrong and where. Never hangs, never allocates by a damaged header's word.
+ */
 typedef void ds_verdict(void *context, const char *path, const ds_shape *shape, bool good);
 DS_API ds_status ds_checkpoint_verify(const char *path, ds_verdict *per_tensor,
                                       void *context) DS_NODISCARD;
@@ -69,7 +70,8 @@ DS_API ds_status ds_checkpoint_examine(const char *path, bool *damaged) DS_NODIS
 /* Local. A verified file opened for reading. Errors: CHECKPOINT. */
 typedef struct ds_checkpoint ds_checkpoint;
 DS_API ds_status ds_checkpoint_open(const char *path, ds_checkpoint **out) DS_NODISCARD;
-/* Local. A damaged file too, as long as header and table are whole: *good tells, ds_last_error()
+/* Local. A damaged file too, cut off or with damaged header or table, as long as anything can be
+ * had: *good tells, ds_last_error()
  * says what is damaged. Tensors that are not `good` cannot be read; attributes are there when
  * HDF5's structure is whole. */
 DS_API ds_status ds_checkpoint_salvage(const char *path, ds_checkpoint **out,

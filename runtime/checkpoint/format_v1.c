@@ -11,7 +11,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are written as they lie");
 
-enum { FORMAT_RECORD = 32, FORMAT_PATH = 1024 };
+enum { FORMAT_RECORD = DS_RECORD_BYTES, FORMAT_PATH = 1024 };
 
 static const struct {
     size_t bytes;
@@ -42,7 +42,7 @@ uint64_t ds_block_bytes(const ds_head *head, uint64_t b)
     return left < DS_BLOCK_BYTES ? left : DS_BLOCK_BYTES;
 }
 
-static uint64_t format_get(const unsigned char *p, int bytes)
+uint64_t ds_bytes_get(const unsigned char *p, int bytes)
 {
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++)
@@ -170,65 +170,73 @@ void ds_head_encode(const ds_table *self, const unsigned char *table,
     format_put(out + DS_HEAD_HASH, ds_hash_of(out, DS_HEAD_HASH), 8);
 }
 
-static ds_status format_get_head(const unsigned char *in, const char *path, uint64_t bytes,
-                                 ds_head *h)
+ds_head ds_head_get(const unsigned char *in)
+{
+    return (ds_head){.file_bytes = ds_bytes_get(in + 16, 8),
+                     .body_bytes = ds_bytes_get(in + 32, 8),
+                     .n_blocks = ds_bytes_get(in + 40, 8),
+                     .n_tensors = ds_bytes_get(in + 48, 8),
+                     .step = (int64_t)ds_bytes_get(in + 56, 8),
+                     .table_offset = ds_bytes_get(in + 64, 8),
+                     .table_bytes = ds_bytes_get(in + 72, 8),
+                     .table_hash = ds_bytes_get(in + 80, 8),
+                     .structure_hash = ds_bytes_get(in + 88, 8)};
+}
+
+/* Each size is bounded by one already known to be true. */
+bool ds_head_fits(const ds_head *h, uint64_t bytes)
+{
+    bool inside = h->table_offset == DS_HEAD_TABLE;
+    return bytes >= DS_HEAD_BYTES && h->body_bytes <= bytes - DS_HEAD_BYTES &&
+           h->n_blocks == (h->body_bytes + DS_BLOCK_BYTES - 1) / DS_BLOCK_BYTES &&
+           h->table_bytes <= (inside ? (uint64_t)(DS_HEAD_HASH - DS_HEAD_TABLE) : bytes) &&
+           h->n_blocks <= h->table_bytes / 8 && h->n_tensors <= h->table_bytes / FORMAT_RECORD &&
+           (inside || h->table_offset == DS_HEAD_BYTES + h->body_bytes) &&
+           bytes == DS_HEAD_BYTES + h->body_bytes + (inside ? 0 : h->table_bytes);
+}
+
+static ds_status format_check_head(const unsigned char *in, const char *path, uint64_t bytes,
+                                   ds_head *h)
 {
     DS_CHECK(
         memcmp(in, DS_MAGIC, sizeof DS_MAGIC) == 0, DS_ERR_CHECKPOINT,
         "%s: not a descent checkpoint, or its writing was never finished: no mark in bytes 0-7",
         path);
-    uint64_t version = format_get(in + 8, 4), length = format_get(in + 16, 8);
-    DS_CHECK(length == bytes, DS_ERR_CHECKPOINT,
+    uint64_t version = ds_bytes_get(in + 8, 4);
+    *h = ds_head_get(in);
+    DS_CHECK(h->file_bytes == bytes, DS_ERR_CHECKPOINT,
              "%s: damaged: has %llu bytes, its header says %llu%s", path, (unsigned long long)bytes,
-             (unsigned long long)length,
-             bytes < length ? " (cut off, or the header is damaged)" : "");
-    DS_CHECK(format_get(in + DS_HEAD_HASH, 8) == ds_hash_of(in, DS_HEAD_HASH), DS_ERR_CHECKPOINT,
+             (unsigned long long)h->file_bytes,
+             bytes < h->file_bytes ? " (cut off, or the header is damaged)" : "");
+    DS_CHECK(ds_bytes_get(in + DS_HEAD_HASH, 8) == ds_hash_of(in, DS_HEAD_HASH), DS_ERR_CHECKPOINT,
              "%s: damaged: the header (bytes 0-4095) does not match its hash", path);
-    DS_CHECK(version == DS_FORMAT_VERSION && format_get(in + 12, 4) == DS_HEAD_BYTES &&
-                 format_get(in + 24, 8) == DS_BLOCK_BYTES,
+    DS_CHECK(version == DS_FORMAT_VERSION && ds_bytes_get(in + 12, 4) == DS_HEAD_BYTES &&
+                 ds_bytes_get(in + 24, 8) == DS_BLOCK_BYTES,
              DS_ERR_CHECKPOINT, "%s: format version %llu, this program reads %d: use a newer one",
              path, (unsigned long long)version, DS_FORMAT_VERSION);
-    *h = (ds_head){.file_bytes = length,
-                   .body_bytes = format_get(in + 32, 8),
-                   .n_blocks = format_get(in + 40, 8),
-                   .n_tensors = format_get(in + 48, 8),
-                   .step = (int64_t)format_get(in + 56, 8),
-                   .table_offset = format_get(in + 64, 8),
-                   .table_bytes = format_get(in + 72, 8),
-                   .table_hash = format_get(in + 80, 8),
-                   .structure_hash = format_get(in + 88, 8)};
-    /* Each size is bounded by one already known to be true. */
-    bool inside = h->table_offset == DS_HEAD_TABLE;
-    bool fits = h->body_bytes <= bytes - DS_HEAD_BYTES &&
-                h->n_blocks == (h->body_bytes + DS_BLOCK_BYTES - 1) / DS_BLOCK_BYTES &&
-                h->table_bytes <= (inside ? (uint64_t)(DS_HEAD_HASH - DS_HEAD_TABLE) : bytes) &&
-                h->n_blocks <= h->table_bytes / 8 &&
-                h->n_tensors <= h->table_bytes / FORMAT_RECORD &&
-                (inside || h->table_offset == DS_HEAD_BYTES + h->body_bytes) &&
-                bytes == DS_HEAD_BYTES + h->body_bytes + (inside ? 0 : h->table_bytes);
-    DS_CHECK(fits, DS_ERR_CHECKPOINT, "%s: damaged: the header's sizes contradict each other",
-             path);
+    DS_CHECK(ds_head_fits(h, bytes), DS_ERR_CHECKPOINT,
+             "%s: damaged: the header's sizes contradict each other", path);
     return DS_OK;
 }
 
 /* One record from [*p, end); the shape's product is computed without overflow. */
-static ds_status format_get_record(const unsigned char **p, const unsigned char *end,
-                                   const ds_head *head, ds_record *r)
+ds_status ds_record_get(const unsigned char **p, const unsigned char *end, const ds_head *head,
+                        ds_record *r)
 {
     const unsigned char *q = *p;
     DS_ASSERT((size_t)(end - q) >= FORMAT_RECORD);
-    uint64_t type = q[0], n_dims = q[1], n_path = format_get(q + 2, 2);
+    uint64_t type = q[0], n_dims = q[1], n_path = ds_bytes_get(q + 2, 2);
     DS_ASSERT(type <= DS_U8 && n_dims <= DS_MAX_DIMS && n_path > 0 && n_path <= FORMAT_PATH);
     r->type = (ds_dtype)type;
     r->shape.n = n_dims;
-    r->offset = format_get(q + 8, 8);
-    r->bytes = format_get(q + 16, 8);
-    r->hash = format_get(q + 24, 8);
+    r->offset = ds_bytes_get(q + 8, 8);
+    r->bytes = ds_bytes_get(q + 16, 8);
+    r->hash = ds_bytes_get(q + 24, 8);
     q += FORMAT_RECORD;
     DS_ASSERT((size_t)(end - q) >= 8 * n_dims + n_path);
     uint64_t product = ds_dtype_bytes(r->type);
     for (size_t d = 0; d < n_dims; d++, q += 8) {
-        r->shape.dim[d] = format_get(q, 8);
+        r->shape.dim[d] = ds_bytes_get(q, 8);
         DS_ASSERT(!__builtin_mul_overflow(product, r->shape.dim[d], &product));
     }
     uint64_t body_end = DS_HEAD_BYTES + head->body_bytes;
@@ -241,35 +249,56 @@ static ds_status format_get_record(const unsigned char **p, const unsigned char 
     return DS_OK;
 }
 
+ds_status ds_blocks_get(const unsigned char *bytes, ds_table *self)
+{
+    const ds_head *head = &self->head;
+    const unsigned char *from = bytes + head->table_bytes - head->n_blocks * 8;
+    self->block = calloc(head->n_blocks + 1, sizeof *self->block);
+    DS_CHECK(self->block != NULL, DS_ERR_NOMEM, "out of memory for a checkpoint's table");
+    for (size_t b = 0; b < head->n_blocks; b++)
+        self->block[b] = ds_bytes_get(from + 8 * b, 8);
+    return DS_OK;
+}
+
 static ds_status format_get_table(const unsigned char *bytes, ds_table *self)
 {
     ds_head *head = &self->head;
     const unsigned char *p = bytes, *end = bytes + head->table_bytes - head->n_blocks * 8;
     for (size_t i = 0; i < head->n_tensors; i++)
-        DS_TRY(format_get_record(&p, end, head, &self->record[i]));
+        DS_TRY(ds_record_get(&p, end, head, &self->record[i]));
     DS_ASSERT(p == end);
-    self->block = calloc(head->n_blocks + 1, sizeof *self->block);
-    DS_CHECK(self->block != NULL, DS_ERR_NOMEM, "out of memory for a checkpoint's table");
-    for (size_t b = 0; b < head->n_blocks; b++)
-        self->block[b] = format_get(end + 8 * b, 8);
+    DS_TRY(ds_blocks_get(bytes, self));
     return ds_table_sort(self);
 }
 
-ds_status ds_table_read(int fd, const char *path, uint64_t bytes, ds_table **out)
+/* The table of a header already read, which holds a small one itself. */
+ds_status ds_table_of(int fd, const char *path, const unsigned char *in, const ds_head *head,
+                      unsigned char **out)
 {
-    unsigned char in[DS_HEAD_BYTES];
-    ds_head head;
-    DS_CHECK(bytes >= DS_HEAD_BYTES, DS_ERR_CHECKPOINT,
-             "%s: has %llu bytes, a checkpoint's header alone has %d: cut off, or no checkpoint",
-             path, (unsigned long long)bytes, DS_HEAD_BYTES);
-    DS_TRY(ds_file_read(fd, path, in, sizeof in, 0));
-    DS_TRY(format_get_head(in, path, bytes, &head));
-
-    unsigned char *table = malloc(head.table_bytes + 1);
+    unsigned char *table = malloc(head->table_bytes + 1);
     DS_CHECK(table != NULL, DS_ERR_NOMEM, "%s: out of memory for a table of %llu bytes", path,
-             (unsigned long long)head.table_bytes);
-    ds_status st = ds_file_read(fd, path, table, head.table_bytes, head.table_offset);
-    if (st == DS_OK && ds_hash_of(table, head.table_bytes) != head.table_hash)
+             (unsigned long long)head->table_bytes);
+    ds_status st = DS_OK;
+    if (head->table_offset == DS_HEAD_TABLE)
+        memcpy(table, in + DS_HEAD_TABLE, head->table_bytes);
+    else
+        st = ds_file_read(fd, path, table, head->table_bytes, head->table_offset);
+    if (st == DS_OK)
+        *out = table;
+    else
+        free(table);
+    return st;
+}
+
+ds_status ds_table_decode(int fd, const char *path, uint64_t bytes, const unsigned char *in,
+                          ds_table **out)
+{
+    ds_head head;
+    unsigned char *table = NULL;
+    DS_TRY(format_check_head(in, path, bytes, &head));
+    DS_TRY(ds_table_of(fd, path, in, &head, &table));
+    ds_status st = DS_OK;
+    if (ds_hash_of(table, head.table_bytes) != head.table_hash)
         st = DS_FAIL(DS_ERR_CHECKPOINT,
                      "%s: damaged: the table (bytes %llu-%llu) does not match its "
                      "hash",
@@ -290,11 +319,21 @@ ds_status ds_table_read(int fd, const char *path, uint64_t bytes, ds_table **out
     return DS_OK;
 }
 
+ds_status ds_table_read(int fd, const char *path, uint64_t bytes, ds_table **out)
+{
+    unsigned char in[DS_HEAD_BYTES];
+    DS_CHECK(bytes >= DS_HEAD_BYTES, DS_ERR_CHECKPOINT,
+             "%s: has %llu bytes, a checkpoint's header alone has %d: cut off, or no checkpoint",
+             path, (unsigned long long)bytes, DS_HEAD_BYTES);
+    DS_TRY(ds_file_read(fd, path, in, sizeof in, 0));
+    return ds_table_decode(fd, path, bytes, in, out);
+}
+
 bool ds_head_is_newer(int fd, uint64_t bytes)
 {
     unsigned char in[DS_HEAD_BYTES];
     return bytes >= DS_HEAD_BYTES && ds_file_read(fd, "", in, sizeof in, 0) == DS_OK &&
            memcmp(in, DS_MAGIC, sizeof DS_MAGIC) == 0 &&
-           format_get(in + DS_HEAD_HASH, 8) == ds_hash_of(in, DS_HEAD_HASH) &&
-           format_get(in + 8, 4) > DS_FORMAT_VERSION;
+           ds_bytes_get(in + DS_HEAD_HASH, 8) == ds_hash_of(in, DS_HEAD_HASH) &&
+           ds_bytes_get(in + 8, 4) > DS_FORMAT_VERSION;
 }

@@ -18,7 +18,13 @@
 
 #include "descent/checkpoint.h"
 
-enum { DS_HEAD_BYTES = 4096, DS_HEAD_TABLE = 96, DS_HEAD_HASH = 4088, DS_FORMAT_VERSION = 1 };
+enum {
+    DS_RECORD_BYTES = 32, /* without dimensions and path */
+    DS_HEAD_BYTES = 4096,
+    DS_HEAD_TABLE = 96,
+    DS_HEAD_HASH = 4088,
+    DS_FORMAT_VERSION = 1
+};
 #define DS_BLOCK_BYTES ((uint64_t)1 << 20)
 #define DS_MAGIC "DESCENT" /* with its terminating zero: 8 bytes */
 
@@ -41,6 +47,10 @@ typedef struct ds_table {
     ds_record *record;
     size_t *order;
     uint64_t *block;
+    /* of a salvaged table: what is wrong with it or the header ("" for a good one), and how many
+     * tensors it has lost */
+    char damage[512];
+    size_t n_lost;
 } ds_table;
 
 /* Local. Bytes of block b of the body, and where it begins in the file. */
@@ -64,5 +74,20 @@ void ds_head_encode(const ds_table *self, const unsigned char *table,
 ds_status ds_table_read(int fd, const char *path, uint64_t bytes, ds_table **out) DS_NODISCARD;
 /* Local. Whether the header is whole but of a format this program does not know. */
 bool ds_head_is_newer(int fd, uint64_t bytes);
+
+/* Steps of the above, for salvage.c. Local. A little-endian integer; the header's fields as they
+ * stand; whether its sizes agree with a file of `bytes` bytes; the table's bytes (malloc'ed), from
+ * `in`, the header's bytes, where it holds them; header (checked) and table; one record from [*p,
+ * end), INTERNAL when it contradicts itself; the blocks' hashes. */
+uint64_t ds_bytes_get(const unsigned char *p, int bytes);
+ds_head ds_head_get(const unsigned char *in);
+bool ds_head_fits(const ds_head *head, uint64_t bytes);
+ds_status ds_table_of(int fd, const char *path, const unsigned char *in, const ds_head *head,
+                      unsigned char **out) DS_NODISCARD;
+ds_status ds_table_decode(int fd, const char *path, uint64_t bytes, const unsigned char *in,
+                          ds_table **out) DS_NODISCARD;
+ds_status ds_record_get(const unsigned char **p, const unsigned char *end, const ds_head *head,
+                        ds_record *record) DS_NODISCARD;
+ds_status ds_blocks_get(const unsigned char *table, ds_table *self) DS_NODISCARD;
 
 #endif

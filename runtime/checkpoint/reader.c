@@ -6,6 +6,7 @@
 
 #include "fileio.h"
 #include "h5file.h"
+#include "salvage.h"
 #include "scan.h"
 
 struct ds_checkpoint {
@@ -17,8 +18,9 @@ struct ds_checkpoint {
     ds_attr *attr;
 };
 
-/* Open, header, table, one pass. A damaged body is no error here; it stands in self->scan. */
-static ds_status reader_open(const char *path, ds_checkpoint **out)
+/* Open, header, table, one pass. A damaged body is no error here; it stands in self->scan. With
+ * `salvage` a damaged header or table stands in self->table, as long as anything can be had. */
+static ds_status reader_open(const char *path, bool salvage, ds_checkpoint **out)
 {
     ds_auto(ds_checkpoint) self = calloc(1, sizeof *self);
     DS_CHECK(self != NULL, DS_ERR_NOMEM, "%s: out of memory", path);
@@ -27,7 +29,8 @@ static ds_status reader_open(const char *path, ds_checkpoint **out)
     DS_CHECK(self->path != NULL, DS_ERR_NOMEM, "%s: out of memory", path);
     uint64_t bytes = 0;
     DS_TRY(ds_file_open(path, &self->fd, &bytes));
-    DS_TRY(ds_table_read(self->fd, path, bytes, &self->table));
+    DS_TRY(salvage ? ds_table_salvage(self->fd, path, bytes, &self->table)
+                   : ds_table_read(self->fd, path, bytes, &self->table));
     DS_TRY(ds_scan_run(self->fd, path, self->table, &self->scan));
     *out = ds_steal(self);
     return DS_OK;
@@ -36,7 +39,7 @@ static ds_status reader_open(const char *path, ds_checkpoint **out)
 ds_status ds_checkpoint_verify(const char *path, ds_verdict *per_tensor, void *context)
 {
     ds_auto(ds_checkpoint) self = NULL;
-    DS_TRY(reader_open(path, &self));
+    DS_TRY(reader_open(path, per_tensor != NULL, &self));
     for (size_t i = 0; per_tensor != NULL && i < self->table->head.n_tensors; i++)
         per_tensor(context, self->table->record[i].path, &self->table->record[i].shape,
                    self->scan.good[i]);
@@ -70,7 +73,7 @@ ds_status ds_checkpoint_examine(const char *path, bool *damaged)
 ds_status ds_checkpoint_salvage(const char *path, ds_checkpoint **out, bool *good)
 {
     ds_auto(ds_checkpoint) self = NULL;
-    DS_TRY(reader_open(path, &self));
+    DS_TRY(reader_open(path, true, &self));
     *good = ds_scan_verdict(&self->scan, path, self->table) == DS_OK;
     if (self->scan.structure_good)
         DS_TRY(ds_h5_attrs(path, &self->n_attrs, &self->attr));
@@ -81,7 +84,7 @@ ds_status ds_checkpoint_salvage(const char *path, ds_checkpoint **out, bool *goo
 ds_status ds_checkpoint_open(const char *path, ds_checkpoint **out)
 {
     ds_auto(ds_checkpoint) self = NULL;
-    DS_TRY(reader_open(path, &self));
+    DS_TRY(reader_open(path, false, &self));
     DS_TRY(ds_scan_verdict(&self->scan, path, self->table));
     DS_TRY(ds_h5_attrs(path, &self->n_attrs, &self->attr));
     *out = ds_steal(self);

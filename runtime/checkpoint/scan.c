@@ -3,7 +3,10 @@
  * once and hashed twice (about 20 GB/s each, far above any disk). */
 #include "scan.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "descent/hash.h"
 
@@ -58,11 +61,28 @@ static ds_status scan_bytes(scan_walk *self, const unsigned char *p, size_t n, u
     return DS_OK;
 }
 
+/* Cut off within block b: what is left of it may end a tensor. */
+static ds_status scan_rest(scan_walk *self, int fd, const char *path, uint64_t b, uint64_t end,
+                           unsigned char *buffer)
+{
+    uint64_t begin = ds_block_begin(b);
+    size_t n = end > begin ? (size_t)(end - begin) : 0;
+    if (self->out->bad_blocks == 0)
+        self->out->first_bad = b;
+    self->out->bad_blocks += self->table->head.n_blocks - b;
+    DS_TRY(ds_file_read(fd, path, buffer, n, begin));
+    return scan_bytes(self, buffer, n, begin);
+}
+
 static ds_status scan_blocks(scan_walk *self, int fd, const char *path, unsigned char *buffer)
 {
     const ds_table *t = self->table;
+    struct stat st;
+    DS_CHECK(fstat(fd, &st) == 0, DS_ERR_CHECKPOINT, "%s: %s", path, strerror(errno));
     for (uint64_t b = 0; b < t->head.n_blocks; b++) {
         size_t n = (size_t)ds_block_bytes(&t->head, b);
+        if (ds_block_begin(b) + n > (uint64_t)st.st_size)
+            return scan_rest(self, fd, path, b, (uint64_t)st.st_size, buffer);
         DS_TRY(ds_file_read(fd, path, buffer, n, ds_block_begin(b)));
         if (ds_hash_of(buffer, n) != t->block[b] && self->out->bad_blocks++ == 0)
             self->out->first_bad = b;
@@ -76,7 +96,7 @@ static void scan_judge(scan_walk *self)
 {
     const ds_table *t = self->table;
     ds_scan *out = self->out;
-    out->all_good = out->structure_good && out->bad_blocks == 0;
+    out->all_good = out->structure_good && out->bad_blocks == 0 && t->damage[0] == '\0';
     for (size_t i = 0; i < t->head.n_tensors; i++) {
         if (t->record[i].bytes == 0)
             out->good[i] = true;
@@ -124,6 +144,11 @@ ds_status ds_scan_verdict(const ds_scan *self, const char *path, const ds_table 
         n_bad++;
         if (first == NULL)
             first = table->record[i].path;
+    }
+    if (table->damage[0] != '\0') {
+        size_t n = (size_t)table->head.n_tensors;
+        return DS_FAIL(DS_ERR_CHECKPOINT, "%s; %zu of %zu tensors are whole", table->damage,
+                       n - n_bad, n + table->n_lost);
     }
     uint64_t begin = ds_block_begin(self->first_bad);
     return DS_FAIL(DS_ERR_CHECKPOINT,
