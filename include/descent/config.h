@@ -112,12 +112,21 @@ DS_API ds_status ds_config_create(const char *text, const char *path, size_t n_s
 DS_API void ds_config_destroy(ds_config **config);
 /* Local. The resolved config as YAML text; free() it. */
 DS_API ds_status ds_config_text(const ds_config *self, char **text) DS_NODISCARD;
+/* Local. A config's text as a tree, unchecked: a checkpoint's may be of another program's version,
+ * its data gone. *out is NULL for an empty text. Errors: USAGE (no YAML). */
+DS_API ds_status ds_config_tree(ds_arena *arena, const char *text, ds_value **out) DS_NODISCARD;
 /* Local. Keys that shape the numbers and differ between two configs, as "optimizer.lr, batch.size"
  * in text; *n their number. Keys in `set` (KEY=VALUE edits of the second) are left out of the list.
  */
 DS_API ds_status ds_config_compare(const ds_config *a, const ds_config *b, size_t n_set,
                                    const char *const *set, size_t room, char *text,
                                    size_t *n) DS_NODISCARD;
+/* Local. Each key in which two trees of resolved configs differ; a or b is NULL where only the
+ * other has it. `shapes`: it shapes the numbers, by the rule of ds_config_compare. */
+typedef void ds_config_change(void *context, const char *key, const ds_value *a, const ds_value *b,
+                              bool shapes);
+DS_API void ds_config_changes(const ds_value *a, const ds_value *b, ds_config_change *each,
+                              void *context);
 /* Local. For `descent list keys` and `help`: the i-th key of the config with its description, false
  * past the end. */
 typedef struct ds_config_key {

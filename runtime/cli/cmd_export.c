@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "descent/log.h"
 #include "descent/value.h"
 
 #include "args.h"
@@ -79,6 +80,10 @@ static ds_status export_collect(const ds_checkpoint *c, bool all, export_set *se
         ds_tensor_info info = ds_checkpoint_tensor(c, i);
         if (!export_wants(info.path, all))
             continue;
+        if (!info.good) {
+            ds_log(DS_LOG_WARN, "%s is damaged and left out", info.path);
+            continue;
+        }
         char *name = export_name(info.path);
         DS_CHECK(name != NULL, DS_ERR_NOMEM, "out of memory for %zu tensors", n);
         ds_status st = export_unique(set, name);
@@ -122,16 +127,29 @@ static ds_status export_file(const export_writer *writer, const export_set *set,
     return outfile_close(&out, writer->write(set, out.file));
 }
 
-static ds_status export_checkpoint(const char *argument, const char *out, bool all)
+static ds_status export_open(const char *argument, bool salvage, char path[4096], ds_checkpoint **c)
+{
+    bool good = false;
+    DS_TRY(ds_checkpoint_resolve(argument, 4096, path));
+    if (!salvage)
+        return ds_checkpoint_open(path, c);
+    DS_TRY(ds_checkpoint_salvage(path, c, &good));
+    if (!good)
+        ds_log(DS_LOG_WARN, "%s", ds_last_error());
+    return DS_OK;
+}
+
+static ds_status export_checkpoint(const char *argument, const char *out, bool all, bool salvage)
 {
     char path[4096];
     const export_writer *writer = NULL;
     DS_TRY(export_format(out, &writer));
     ds_auto(ds_checkpoint) c = NULL;
-    DS_TRY(ds_checkpoint_resolve(argument, sizeof path, path));
-    DS_TRY(ds_checkpoint_open(path, &c));
+    DS_TRY(export_open(argument, salvage, path, &c));
     export_set set = {0};
     ds_status st = export_collect(c, all, &set);
+    if (st == DS_OK && salvage && set.n == 0)
+        st = DS_FAIL(DS_ERR_CHECKPOINT, "%s: nothing of it can be exported", path);
     if (st == DS_OK)
         st = export_file(writer, &set, out);
     uint64_t bytes = 0;
@@ -147,24 +165,26 @@ static ds_status export_checkpoint(const char *argument, const char *out, bool a
 static ds_status export_run(ds_world *world, int argc, char **argv)
 {
     (void)world;
-    bool all = false;
+    bool all = false, salvage = false;
     arg_list path;
-    const arg table[] = {{"--all", ARG_FLAG, &all}, {NULL, ARG_FLAG, NULL}};
+    const arg table[] = {
+        {"--all", ARG_FLAG, &all}, {"--salvage", ARG_FLAG, &salvage}, {NULL, ARG_FLAG, NULL}};
     DS_TRY(args_parse(argc, argv, table, &path));
     DS_TRY(args_expect("export", &path, 2, 2, "a checkpoint and OUT.safetensors or OUT.npz"));
-    return export_checkpoint(path.item[0], path.item[1], all);
+    return export_checkpoint(path.item[0], path.item[1], all, salvage);
 }
 
 extern const ds_command ds_command_export;
 const ds_command ds_command_export = {
     .name = "export",
-    .usage = "export CKPT OUT.(safetensors|npz) [--all]",
+    .usage = "export CKPT OUT.(safetensors|npz) [--all] [--salvage]",
     .help =
         "Write a checkpoint's tensors, bit for bit, for other programs: numpy.load reads npz, the\n"
         "safetensors libraries the other. CKPT is a file or a run's directory (its latest).\n"
         "Parameters are named as in PyTorch (dense1.weight, shape (out, in)); what the inputs are\n"
         "normalised with is input.mean and input.std. safetensors also keeps step, params_hash,\n"
         "input_scale and the config as metadata.\n"
-        "  --all   all else too: optimizer.exp_avg.dense1.weight, history.loss, ...\n",
+        "  --all       all else too: optimizer.exp_avg.dense1.weight, history.loss, ...\n"
+        "  --salvage   of a damaged checkpoint: what is whole, naming what is left out\n",
     .run = export_run,
 };

@@ -1,4 +1,4 @@
-/* descent verify: a verdict a file, without libhdf5. */
+/* descent verify: a verdict a file and a tensor, without libhdf5. */
 #include <stdio.h>
 
 #include "descent/checkpoint.h"
@@ -17,7 +17,7 @@ static void verify_tensor(void *context, const char *path, const ds_shape *shape
     char text[DS_SHAPE_TEXT];
     count->n++;
     count->bad += !good;
-    if (count->each)
+    if (count->each || !good)
         printf("  %-7s %s %s\n", good ? "good" : "damaged", path, ds_shape_text(shape, text));
 }
 
@@ -46,6 +46,7 @@ static ds_status verify_run(ds_world *world, int argc, char **argv)
         {"--verbose", ARG_FLAG, &each}, {"-v", ARG_FLAG, &each}, {NULL, ARG_FLAG, NULL}};
     DS_TRY(args_parse(argc, argv, table, &path));
     DS_TRY(args_expect("verify", &path, 1, DS_ARGS_MAX, "one or more checkpoints"));
+    each = each || path.n == 1;
     ds_status worst = DS_OK;
     for (size_t i = 0; i < path.n; i++) {
         ds_status st = verify_one(path.item[i], each);
@@ -64,7 +65,8 @@ const ds_command ds_command_verify = {
     .usage = "verify [-v] CKPT...",
     .help = "Check checkpoints byte for byte: length, header, table, every block and tensor.\n"
             "CKPT is a file or a run's directory (its latest checkpoint).\n"
-            "  -v    a line for each tensor\n"
+            "A verdict for each tensor; of several files only the damaged ones are named.\n"
+            "  -v    a line for each tensor of several files too\n"
             "Exit code 0 when all are good, 4 when one is not.\n",
     .run = verify_run,
 };

@@ -8,12 +8,24 @@
 typedef struct compare_state {
     bool early;  /* either run stops early: then evaluation steers */
     bool extend; /* the run's length shapes no number: it may grow or shrink */
+    bool batch;  /* a step has the same samples in the same shards: accumulated or not is one */
     size_t n_set;
     const char *const *set;
     size_t room, used;
     char *text;
     size_t n;
+    ds_config_change *change; /* told of every difference instead of `text`; may be NULL */
+    void *context;
 } compare_state;
+
+/* True when `path` is one of these keys or lies below one. */
+static bool compare_among(const char *const *key, const char *path)
+{
+    for (; *key != NULL; key++)
+        if (strncmp(path, *key, strlen(*key)) == 0 && strchr(".", path[strlen(*key)]) != NULL)
+            return true;
+    return false;
+}
 
 /* Keys that may differ: "x" and all below it. Data itself is compared by its content. */
 static bool compare_neutral(const compare_state *s, const char *path)
@@ -23,18 +35,11 @@ static bool compare_neutral(const compare_state *s, const char *path)
                                          "compute.strict", "watch",           NULL};
     static const char *const unless_early[] = {"train.eval_every", "eval", NULL};
     static const char *const length[] = {"train.max_steps", "train.epochs", NULL};
+    static const char *const batch[] = {"batch", NULL};
     static const char *const paths[] = {".path", ".images", ".labels", NULL};
-    for (size_t i = 0; always[i] != NULL; i++)
-        if (strncmp(path, always[i], strlen(always[i])) == 0 &&
-            strchr(".", path[strlen(always[i])]) != NULL)
-            return true;
-    for (size_t i = 0; unless_early[i] != NULL && !s->early; i++)
-        if (strncmp(path, unless_early[i], strlen(unless_early[i])) == 0 &&
-            strchr(".", path[strlen(unless_early[i])]) != NULL)
-            return true;
-    for (size_t i = 0; length[i] != NULL && s->extend; i++)
-        if (strcmp(path, length[i]) == 0)
-            return true;
+    if (compare_among(always, path) || (!s->early && compare_among(unless_early, path)) ||
+        (s->extend && compare_among(length, path)) || (s->batch && compare_among(batch, path)))
+        return true;
     const char *last = strrchr(path, '.');
     for (size_t i = 0; paths[i] != NULL && last != NULL && strncmp(path, "data.", 5) == 0; i++)
         if (strcmp(last, paths[i]) == 0)
@@ -42,8 +47,12 @@ static bool compare_neutral(const compare_state *s, const char *path)
     return false;
 }
 
-static void compare_note(compare_state *s, const char *path)
+static void compare_note(compare_state *s, const char *path, const ds_value *a, const ds_value *b)
 {
+    if (s->change != NULL) {
+        s->change(s->context, path, a, b, !compare_neutral(s, path));
+        return;
+    }
     for (size_t i = 0; i < s->n_set; i++)
         if (ds_config_edit_covers(s->set[i], path))
             return;
@@ -65,18 +74,18 @@ static bool compare_scalars(const ds_value *a, const ds_value *b)
 static void compare_walk(compare_state *s, const char *path, const ds_value *a, const ds_value *b)
 {
     char below[256];
-    if (path[0] != '\0' && compare_neutral(s, path))
+    if (path[0] != '\0' && s->change == NULL && compare_neutral(s, path))
         return;
     if (ds_value_is_null(a) && ds_value_is_null(b))
         return;
     if (a == NULL || b == NULL || a->kind != b->kind ||
         (a->kind == DS_VALUE_LIST && a->n != b->n)) {
-        compare_note(s, path);
+        compare_note(s, path, a, b);
         return;
     }
     if (a->kind == DS_VALUE_SCALAR) {
         if (!compare_scalars(a, b))
-            compare_note(s, path);
+            compare_note(s, path, a, b);
         return;
     }
     const char *dot = path[0] == '\0' ? "" : ".";
@@ -96,19 +105,67 @@ static void compare_walk(compare_state *s, const char *path, const ds_value *a, 
     }
 }
 
+/* The number at "stop.early.patience", `otherwise` where there is none. */
+static double compare_number(const ds_value *root, const char *path, double otherwise)
+{
+    char key[32];
+    double x = otherwise;
+    while (root != NULL && *path != '\0') {
+        size_t n = strcspn(path, ".");
+        snprintf(key, sizeof key, "%.*s", (int)n, path);
+        root = ds_value_find(root, key);
+        path += n + (path[n] == '.');
+    }
+    return root != NULL && root->kind == DS_VALUE_SCALAR && ds_value_real(root, "", "", &x) == DS_OK
+               ? x
+               : otherwise;
+}
+
+static bool compare_endless(const ds_value *root)
+{
+    const ds_value *name = ds_value_find(ds_value_find(root, "lr"), "schedule");
+    const ds_lr_ops *ops = name == NULL || name->text == NULL ? NULL : ds_lr_find(name->text);
+    return ops != NULL && !ops->needs_total;
+}
+
+/* Of two resolved trees. */
+static compare_state compare_begin(const ds_value *a, const ds_value *b)
+{
+    const ds_value *root[] = {a, b};
+    double early = 0, samples[2], shards[2];
+    for (int i = 0; i < 2; i++) {
+        double times = compare_number(root[i], "batch.accumulate", 1);
+        early += compare_number(root[i], "stop.early.patience", 0);
+        samples[i] = compare_number(root[i], "batch.size", -1 - i) * times;
+        shards[i] = compare_number(root[i], "batch.shards", -1 - i) * times;
+    }
+    return (compare_state){
+        .early = early > 0,
+        .extend = !(early > 0) && compare_endless(a) && compare_endless(b),
+        .batch = !(samples[0] < samples[1]) && !(samples[0] > samples[1]) &&
+                 !(shards[0] < shards[1]) && !(shards[0] > shards[1]),
+    };
+}
+
 ds_status ds_config_compare(const ds_config *a, const ds_config *b, size_t n_set,
                             const char *const *set, size_t room, char *text, size_t *n)
 {
-    bool early = a->stop.early_patience > 0 || b->stop.early_patience > 0;
-    compare_state s = {.early = early,
-                       .extend = !early && !a->schedule->needs_total && !b->schedule->needs_total,
-                       .n_set = n_set,
-                       .set = set,
-                       .room = room,
-                       .text = text};
+    compare_state s = compare_begin(a->root, b->root);
+    s.n_set = n_set;
+    s.set = set;
+    s.room = room;
+    s.text = text;
     if (room > 0)
         text[0] = '\0';
     compare_walk(&s, "", a->root, b->root);
     *n = s.n;
     return DS_OK;
+}
+
+void ds_config_changes(const ds_value *a, const ds_value *b, ds_config_change *each, void *context)
+{
+    compare_state s = compare_begin(a, b);
+    s.change = each;
+    s.context = context;
+    compare_walk(&s, "", a, b);
 }

@@ -118,3 +118,8 @@ ds_status ds_config_text(const ds_config *self, char **text)
     *text = room;
     return DS_OK;
 }
+
+ds_status ds_config_tree(ds_arena *arena, const char *text, ds_value **out)
+{
+    return ds_yaml_parse(arena, "the config", false, text, out);
+}

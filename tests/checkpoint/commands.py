@@ -56,7 +56,7 @@ def test_verify(top, good):
     done = run(descent, "verify")
     tap.point(one_line(done, 2), "verify: nothing", done.stderr)
     done = run(descent, "inspect", damaged)
-    tap.point(one_line(done, 4) and "DAMAGED" in done.stdout and "/parameters" in done.stdout, "inspect: damaged", done.stderr)
+    tap.point(one_line(done, 4) and "DAMAGED" in done.stdout and "─ parameters" in done.stdout.replace("|-", "├─").replace("`-", "└─"), "inspect: damaged", done.stderr)
     done = run(descent, "diff", good, damaged)
     tap.point(one_line(done, 4), "diff: damaged", done.stderr)
 

@@ -3,6 +3,7 @@ Expected values: h5py's and sample.h's formulas; the formats' public description
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import struct
@@ -135,14 +136,92 @@ def test_histogram(top, good):
     tap.point(all(t["histogram"] == [0] * 40 for t in tensors.values() if t["elements"] == 0), "histogram: nothing of nothing")
     for locale, bar in (("C.UTF-8", "█"), ("C", "@")):
         done = run("inspect", good, "--histogram", env={"LC_ALL": locale})
-        lines = [line for line in done.stdout.splitlines() if line.count("|") == 2]
-        wide = all(len(line.split("|")[1]) == 40 and bar in line for line in lines)
+        lines = [line for line in done.stdout.splitlines() if re.fullmatch(r" *\S+ \|.{40}\| \S+", line)]
+        wide = all(bar in line for line in lines)
         tap.point(done.returncode == 0 and wide and len(lines) == 7, f"inspect --histogram: {locale}", f"{len(lines)} lines; {lines[0]}")
+    done = run("inspect", good, env={"LC_ALL": "C.UTF-8"})
+    row = next(line for line in done.stdout.splitlines() if "[20, 1000]" in line)
+    small = np.histogram([sample(0, j, 1) for j in range(20000)], bins=16)[0]
+    bars = "".join(" ▁▂▃▄▅▆▇█"[int(np.ceil(c / small.max() * 8))] for c in small)
+    tap.point("├─ weight" in row and row.endswith(bars), "inspect: a small histogram", row)
     subprocess.run([tool, top / "big", "1", "12500", "1"], check=True, capture_output=True)  # 12.5 million parameters, twice: 100 MB
     start = time.monotonic()
     done = run("inspect", top / "big", "--histogram")
     seconds = time.monotonic() - start
     tap.point(done.returncode == 0 and seconds < 3, "inspect --histogram: 100 MB", f"{seconds:.2f} s; the bound, 3 s, is for busy machines")
+
+
+def damages(file):
+    """One damage of each kind: what it is, the bytes."""
+    data = file.read_bytes()
+    def flipped(at):
+        return data[:at] + bytes([data[at] ^ 16]) + data[at + 1:]
+    yield "header: step", flipped(57)
+    yield "header: magic", flipped(2)
+    yield "header: a size", flipped(33)
+    yield "header: hash", flipped(4090)
+    yield "table", flipped(110)
+    yield "table: a name", flipped(96 + 32 + 16 + 3)
+    yield "two bytes of the header", data[:58] + b"\xff\xff" + data[60:]
+    yield "two bytes of the table", data[:400] + b"\xff\xff" + data[402:]
+    yield "data", flipped(230000)
+    yield "cut in the data", data[:200000]
+    yield "cut by a byte", data[:-1]
+    yield "grown", data + b"x"
+
+
+def test_damaged(top, good):
+    """Every damage: 4, one line, within seconds; what is whole is shown, verified, compared and exported."""
+    file, bad = good / "checkpoints/step-00000100.h5", top / "bad.h5"
+    want = by_h5py(file, True)
+    for what, data in damages(file):
+        bad.write_bytes(data)
+        shown, verified = run("inspect", bad, "--json"), run("verify", bad)
+        compared, refused = run("diff", good, bad, "--json"), run("export", bad, top / "bad.npz")
+        whole = [t["name"] for t in json.loads(shown.stdout)["tensors"] if t["good"]]
+        listed = re.findall(r"^  good +(\S+)", verified.stdout, re.M)
+        found = json.loads(compared.stdout)
+        codes = all(one_line(d, 4) for d in (shown, verified, compared, refused)) and one_line(run("inspect", bad), 4)
+        tap.point(codes and len(whole) >= 1 and whole == listed and found["same"] >= len(whole) - 1, f"damaged, {what}",
+                  f"{len(whole)} of 8 tensors whole, {found['same']} compared equal; {shown.stderr}")
+        done = run("export", bad, top / "bad.npz", "--all", "--salvage")
+        with np.load(top / "bad.npz") as z:
+            same_bits = all(z[k].tobytes() == want[k].tobytes() for k in z.files if k in want)
+            tap.point(done.returncode == 0 and same_bits and len(z.files) == len(whole), f"export --salvage, {what}", f"{len(z.files)} tensors")
+    bad.write_bytes(file.read_bytes()[:4095])
+    for command in ("inspect", "verify"):
+        tap.point(one_line(run(command, bad), 4), f"{command}: less than a header")
+
+
+CONFIG = """
+seed: 1
+data: {train: {format: synthetic, kind: blobs, samples: 64}}
+model: {input: [2], layers: [dense: {units: 3}]}
+loss: cross_entropy
+batch: {size: 32, shards: 8}
+train: {max_steps: 4, log_every: 1}
+"""
+
+
+def test_sections(top):
+    """diff of real runs: config by key, losses by step."""
+    config = top / "c.yaml"
+    config.write_text(CONFIG)
+    for name, *edits in (("r1", "name=a"), ("r2", "name=b", "train.log_every=2"), ("r3", "batch={size: 8, shards: 2, accumulate: 4}"),
+                         ("r4", "optimizer.lr=0.5"), ("r5", "train.max_steps=6")):
+        done = run("train", config, "--out", top / name, "--quiet", *[w for e in edits for w in ("--set", e)])
+        if done.returncode:
+            return tap.point(False, f"diff: train {name}", done.stderr)
+    for other, code, key, shapes in (("r2", 0, "name", False), ("r3", 0, "batch.accumulate", False), ("r4", 1, "optimizer.lr", True),
+                                     ("r5", 1, "train.max_steps", False)):
+        done = run("diff", top / "r1", top / other, "--json")
+        found = json.loads(done.stdout)
+        keys = {k["name"]: k for k in found["config"]}
+        tap.point(done.returncode == code and key in keys and keys[key]["shapes_numbers"] is shapes, f"diff: {other}, {key}", list(keys.values()))
+    text = run("diff", top / "r1", top / "r5").stdout
+    tap.point("\nhistory\n  losses: 4 losses to step 4 and 6 to step 6; the same up to step 4\n" in text, "diff: histories", text)
+    text = run("diff", top / "r1", top / "r4").stdout
+    tap.point("\n  optimizer.lr: '0.001' and '0.5'\n" in text and "same up to step 1, first apart at step 2" in text, "diff: where losses part", text)
 
 
 def metrics(folder, steps, accuracy=True):
@@ -205,5 +284,7 @@ with tempfile.TemporaryDirectory(prefix="descent-") as name:
     test_export(place, place / "good")
     test_export_trouble(place, place / "good")
     test_histogram(place, place / "good")
+    test_damaged(place, place / "good")
+    test_sections(place)
     test_plot(place / "plots")
 tap.done()

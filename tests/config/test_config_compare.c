@@ -95,11 +95,33 @@ START_TEST(length_shapes_numbers_by_the_schedule)
 }
 END_TEST
 
+/* Accumulated or not is one: the same samples in the same shards. */
+START_TEST(accumulation_is_the_same_axis)
+{
+    char differ[512];
+    size_t n = 99;
+    const char *whole[] = {"batch={size: 1024, shards: 32}"},
+               *parts[] = {"batch={size: 256, shards: 8, accumulate: 4}"},
+               *other[] = {"batch={size: 256, shards: 16, accumulate: 4}"};
+    ds_config *a = config_of(FULL, 1, whole), *b = config_of(FULL, 1, parts),
+              *c = config_of(FULL, 1, other);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_int_eq(ds_config_compare(a, c, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_uint_eq(n, 3);
+    printf("# %s\n", differ);
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+    ds_config_destroy(&c);
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("config compare");
     tcase_add_loop_test(t, what_shapes_the_numbers_is_compared, 0, LENGTH(changes));
     tcase_add_test(t, edited_keys_may_differ);
+    tcase_add_test(t, accumulation_is_the_same_axis);
     tcase_add_loop_test(t, length_shapes_numbers_by_the_schedule, 0, 4);
     return run_suite(t);
 }
