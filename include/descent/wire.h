@@ -25,17 +25,22 @@ DS_API ds_status ds_shared_fence(ds_shared *self) DS_NODISCARD;
 /* Messages under way. */
 typedef struct ds_mail ds_mail;
 
-/* Local. Room for `most` messages under way at once (a message above 2^30 floats counts more than
- * once). Borrows world. */
-DS_API ds_status ds_mail_create(ds_world *world, size_t most, ds_mail **out) DS_NODISCARD;
+/* Local. Room for `most` messages under way at once, of `bytes` in all. Borrows world. Errors:
+ * NOMEM. */
+DS_API ds_status ds_mail_create(ds_world *world, size_t most, size_t bytes,
+                                ds_mail **out) DS_NODISCARD;
 DS_API void ds_mail_destroy(ds_mail **mail);
-/* Local. Start a message of n floats; x is borrowed until ds_mail_wait. Messages of one tag between
- * two ranks arrive in the order they were sent. tag < 32768. n = 0: nothing happens on both sides.
- */
-DS_API ds_status ds_mail_send(ds_mail *self, int to, int tag, const float *x,
-                              size_t n) DS_NODISCARD;
-DS_API ds_status ds_mail_receive(ds_mail *self, int from, int tag, float *x, size_t n) DS_NODISCARD;
-/* Local, waits for peers. All messages started so far are done. */
+/* Local. Add a message, which ds_mail_start sends; x is borrowed until ds_mail_wait. Messages of
+ * one tag between two ranks arrive in the order they were added; both sides must cut them alike.
+ * tag < 32768. bytes = 0: nothing happens on both sides. */
+DS_API ds_status ds_mail_send(ds_mail *self, int to, int tag, const void *x,
+                              size_t bytes) DS_NODISCARD;
+/* Local. Start to receive a message. */
+DS_API ds_status ds_mail_receive(ds_mail *self, int from, int tag, void *x,
+                                 size_t bytes) DS_NODISCARD;
+/* Local. What was added goes out, to all ranks alike. */
+DS_API ds_status ds_mail_start(ds_mail *self) DS_NODISCARD;
+/* Local, waits for peers. All messages are started and done. */
 DS_API ds_status ds_mail_wait(ds_mail *self) DS_NODISCARD;
 
 /* Collective. x (n) becomes its sum over ranks, by the MPI library's own order of additions (not

@@ -10,7 +10,7 @@
 #include "descent/clock.h"
 #include "descent/wire.h"
 
-enum { RIG_WIDTH = 1024, RIG_ROWS = 1024, RIG_TABLE = 8191, RIG_NAME = 64 };
+enum { RIG_WIDTH = 1024, RIG_ROWS = 1024, RIG_TABLE = 8191, RIG_STREAM = 16 << 20, RIG_NAME = 64 };
 
 struct ds_reduce_rig {
     ds_world *world;
@@ -215,8 +215,8 @@ static ds_status reduce_send_round(ds_world *world, ds_mail *mail, const int pee
     int64_t start = 0;
     DS_TRY(reduce_ready(world, &start));
     if (peer[0] >= 0) {
-        DS_TRY(ds_mail_receive(mail, peer[0], 1, x, n));
-        DS_TRY(ds_mail_send(mail, peer[1], 1, x + n, n));
+        DS_TRY(ds_mail_receive(mail, peer[0], 1, x, n * sizeof *x));
+        DS_TRY(ds_mail_send(mail, peer[1], 1, x + n, n * sizeof *x));
     }
     DS_TRY(ds_mail_wait(mail));
     return reduce_slowest(world, start, seconds);
@@ -227,7 +227,7 @@ static ds_status reduce_measure(ds_world *world, ds_mail *mail, const int peer[2
                                 double *bytes_per_s)
 {
     size_t n = 64 << 10;
-    const size_t most = 16 << 20;
+    const size_t most = RIG_STREAM;
     double seconds = 0;
     *bytes_per_s = 0;
     for (int round = 0; round < 5; round++) {
@@ -260,9 +260,9 @@ ds_status ds_reduce_stream(ds_world *world, double *bytes_per_s)
     if (st == DS_OK)
         st = ds_arena_take(arena, (size_t)size, sizeof *ring, "ring", &ring);
     if (st == DS_OK)
-        st = ds_arena_take(arena, 32 << 20, sizeof *x, "stream", &x);
+        st = ds_arena_take(arena, (size_t)2 * RIG_STREAM, sizeof *x, "stream", &x);
     if (st == DS_OK)
-        st = ds_mail_create(world, 2, &mail);
+        st = ds_mail_create(world, 2, (size_t)2 * 4 * RIG_STREAM, &mail);
     DS_TRY(ds_agree(world, st));
     DS_TRY(ds_world_gather_all(world, mine, sizeof mine, hosts));
     int place = reduce_ring(world, hosts, ring, &n);

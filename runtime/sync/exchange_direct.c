@@ -1,7 +1,6 @@
 /* The exchange across hosts: partials of a bucket's slices go straight to their owner, who adds
  * them and sends new parameters back. Two buckets are under way at once: while one is added, the
- * next arrives, so the inbox is bounded by two buckets' slices. Every rank starts with its
- * neighbour, so that nobody is flooded. */
+ * next arrives, so the inbox is bounded by two buckets' slices. */
 #include <math.h>
 #include <string.h>
 
@@ -19,10 +18,7 @@ static size_t exchange_direct_floats(const ds_runs *runs, size_t part)
 
 static size_t exchange_direct_messages(const ds_runs *runs, size_t part)
 {
-    size_t n = 0;
-    for (size_t i = runs->begin[part]; i < runs->begin[part + 1]; i++)
-        n += 1 + (runs->run[i].n >> 30);
-    return n;
+    return runs->begin[part + 1] - runs->begin[part];
 }
 
 static size_t exchange_direct_foreign(const ds_exchange *self)
@@ -30,35 +26,54 @@ static size_t exchange_direct_foreign(const ds_exchange *self)
     return self->spec.sum.n_nodes - self->n_mine;
 }
 
-/* The largest bucket: floats of the inbox, messages of partials and of parameters. */
-static void exchange_direct_measure(const ds_exchange *self, size_t *inbox, size_t *mail,
-                                    size_t *news)
+typedef struct direct_room {
+    size_t inbox;      /* floats */
+    size_t mail, news; /* messages of partials and of parameters */
+    size_t mail_floats, news_floats;
+} direct_room;
+
+static size_t exchange_direct_larger(size_t a, size_t b)
 {
-    size_t ranks = (size_t)self->sync->ranks;
+    return a > b ? a : b;
+}
+
+/* What the largest bucket takes. */
+static direct_room exchange_direct_measure(const ds_exchange *self)
+{
+    direct_room room = {0};
+    size_t ranks = (size_t)self->sync->ranks, foreign = exchange_direct_foreign(self);
     for (size_t b = 0; b < self->sync->spec.plan->n_buckets; b++) {
-        size_t part = b * ranks + (size_t)self->sync->rank, theirs = 0;
+        size_t part = b * ranks + (size_t)self->sync->rank, theirs = 0, their_floats = 0;
         size_t ours = exchange_direct_messages(&self->runs, part);
-        for (size_t r = 0; r < ranks; r++)
+        size_t floats = exchange_direct_floats(&self->runs, part);
+        for (size_t r = 0; r < ranks; r++) {
             theirs += exchange_direct_messages(&self->runs, b * ranks + r);
+            their_floats += exchange_direct_floats(&self->runs, b * ranks + r);
+        }
         theirs -= ours;
-        size_t floats = exchange_direct_foreign(self) * exchange_direct_floats(&self->runs, part);
-        size_t partials = exchange_direct_foreign(self) * ours + self->n_mine * theirs;
-        size_t params = (ranks - 1) * ours + theirs;
-        *inbox = floats > *inbox ? floats : *inbox;
-        *mail = partials > *mail ? partials : *mail;
-        *news = params > *news ? params : *news;
+        their_floats -= floats;
+        room.inbox = exchange_direct_larger(room.inbox, foreign * floats);
+        room.mail = exchange_direct_larger(room.mail, foreign * ours + self->n_mine * theirs);
+        room.news = exchange_direct_larger(room.news, (ranks - 1) * ours + theirs);
+        room.mail_floats = exchange_direct_larger(room.mail_floats,
+                                                  foreign * floats + self->n_mine * their_floats);
+        room.news_floats =
+            exchange_direct_larger(room.news_floats, (ranks - 1) * floats + their_floats);
     }
+    return room;
 }
 
 ds_status ds_exchange_direct_create(ds_exchange *self)
 {
-    size_t inbox = 0, mail = 0, news = 0, V = (size_t)self->sync->spec.plan->shards;
-    exchange_direct_measure(self, &inbox, &mail, &news);
+    size_t V = (size_t)self->sync->spec.plan->shards;
+    direct_room room = exchange_direct_measure(self);
     for (int i = 0; i < 2; i++) {
-        DS_TRY(ds_arena_take(self->sync->arena, inbox, sizeof(float), "inbox of sums",
+        DS_TRY(ds_arena_take(self->sync->arena, room.inbox, sizeof(float), "inbox of sums",
                              &self->inbox[i]));
-        DS_TRY(ds_mail_create(self->sync->spec.world, mail, &self->mail[i]));
-        DS_TRY(ds_mail_create(self->sync->spec.world, news, &self->news[i]));
+        DS_TRY(ds_mail_create(self->sync->spec.world, room.mail, room.mail_floats * sizeof(float),
+                              &self->mail[i]));
+        DS_TRY(ds_mail_create(self->sync->spec.world, room.news, room.news_floats * sizeof(float),
+                              &self->news[i]));
     }
     DS_TRY(ds_sync_flat(self->sync, "parameters", &self->params));
     for (size_t j = 0; j < self->n_mine; j++)
@@ -79,7 +94,8 @@ static ds_status exchange_direct_post(ds_exchange *self, size_t b)
         int from = self->spec.sum.node[j].rank;
         for (size_t i = ours[0]; i < ours[1] && from != self->sync->rank; i++) {
             size_t n = self->runs.run[i].n;
-            DS_TRY(ds_mail_receive(self->mail[b % 2], from, DIRECT_PARTIALS, into, n));
+            DS_TRY(
+                ds_mail_receive(self->mail[b % 2], from, DIRECT_PARTIALS, into, n * sizeof *into));
             into += n;
         }
     }
@@ -89,9 +105,10 @@ static ds_status exchange_direct_post(ds_exchange *self, size_t b)
         for (size_t j = 0; j < node_begin[rank + 1] - node_begin[rank]; j++)
             for (size_t i = theirs[0]; i < theirs[1]; i++)
                 DS_TRY(ds_mail_send(self->mail[b % 2], (int)to, DIRECT_PARTIALS,
-                                    self->block[j] + self->runs.run[i].at, self->runs.run[i].n));
+                                    self->block[j] + self->runs.run[i].at,
+                                    self->runs.run[i].n * sizeof(float)));
     }
-    return DS_OK;
+    return ds_mail_start(self->mail[b % 2]);
 }
 
 /* Bucket b has arrived: our slices, run by run. */
@@ -129,12 +146,13 @@ static ds_status exchange_direct_post_news(ds_exchange *self, size_t b)
         const size_t *theirs = self->runs.begin + b * ranks + from;
         const ds_run *run = self->runs.run;
         for (size_t i = theirs[0]; i < theirs[1]; i++)
-            DS_TRY(
-                ds_mail_receive(news, (int)from, DIRECT_NEWS, self->params + run[i].at, run[i].n));
+            DS_TRY(ds_mail_receive(news, (int)from, DIRECT_NEWS, self->params + run[i].at,
+                                   run[i].n * sizeof(float)));
         for (size_t i = ours[0]; i < ours[1]; i++)
-            DS_TRY(ds_mail_send(news, (int)to, DIRECT_NEWS, self->params + run[i].at, run[i].n));
+            DS_TRY(ds_mail_send(news, (int)to, DIRECT_NEWS, self->params + run[i].at,
+                                run[i].n * sizeof(float)));
     }
-    return DS_OK;
+    return ds_mail_start(news);
 }
 
 static ds_status exchange_direct_wait_news(const ds_exchange *self)
