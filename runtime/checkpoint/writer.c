@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "descent/hash.h"
+#include "descent/watch.h"
 
 #include "fileio.h"
 #include "format_v1.h"
@@ -230,6 +231,7 @@ static ds_status writer_tensors(writer *self)
 static ds_status writer_hash_blocks(writer *self, uint64_t *mine)
 {
     for (uint64_t b = self->block_lo; b < self->block_hi; b++) {
+        ds_watch_beat(self->world);
         size_t n = (size_t)ds_block_bytes(&self->table->head, b);
         DS_TRY(ds_file_read(self->fd, self->temporary, self->buffer, n, ds_block_begin(b)));
         mine[b - self->block_lo] = ds_hash_of(self->buffer, n);
@@ -281,12 +283,15 @@ static ds_status writer_commit(writer *self, const char *dir)
     }
     free(table);
     DS_TRY(st);
+    ds_watch_beat(self->world);
     DS_TRY(ds_file_write(self->fd, self->temporary, head, sizeof head, 0));
     DS_TRY(ds_file_sync(self->fd, self->temporary));
     writer_close(self);
+    ds_watch_beat(self->world); /* a slow disk is no standstill */
     DS_CHECK(rename(self->temporary, self->final) == 0, DS_ERR_WRITE, "%s: cannot be renamed: %s",
              self->temporary, strerror(errno));
     DS_TRY(ds_dir_sync(self->folder));
+    ds_watch_beat(self->world);
     return ds_link_step(dir, "latest", self->snapshot->step);
 }
 

@@ -1,20 +1,17 @@
 /* descent train: the directory, the trainer, the run, its end. Phases that touch files of the run
  * belong to rank 0 and are agreed on. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "descent/checkpoint.h"
-#include "descent/clock.h"
 #include "descent/log.h"
 #include "descent/trainer.h"
-#include "descent/watch.h"
 
 #include "args.h"
 #include "command.h"
+#include "lifeline.h"
 #include "shared_text.h"
 
 typedef struct train {
@@ -30,128 +27,8 @@ typedef struct train {
     int lock;        /* rank 0's; -1 */
     ds_trainer *trainer;
     ds_report *report; /* rank 0's */
-    _Atomic bool ours; /* the directory's status.json is this run's to write */
+    lifeline life;
 } train;
-
-/* What signals leave: the flag of INT, TERM and USR1 (a second INT ends the program at once), when
- * mpirun will kill its ranks, and where the watch is woken. */
-static volatile int train_stop, train_wake = -1;
-static volatile int64_t train_killed_ns;
-static bool train_by_mpirun;
-
-/* mpirun's KILL follows its TERM after a second; a TERM from anybody else has no such end. */
-static void train_signal(int number, siginfo_t *info, void *context)
-{
-    static volatile sig_atomic_t interrupts;
-    (void)context;
-    int before = errno;
-    if (number != SIGUSR2) {
-        if (train_by_mpirun && number != SIGUSR1 && info->si_pid == getppid())
-            train_killed_ns = ds_clock_ns() + 1000000000;
-        train_stop = 1;
-    }
-    if (train_wake >= 0)
-        (void)!write(train_wake, number == SIGUSR2 ? "?" : "!", 1);
-    errno = before;
-    if (number != SIGINT || ++interrupts < 2)
-        return;
-    signal(SIGINT, SIG_DFL);
-    raise(SIGINT); /* comes when this handler returns */
-}
-
-/* Handlers run on a stack of their own: oneDNN's generated kernels keep other things below their
- * stack pointer, and a signal frame written there corrupted the heap in two stops of three. */
-static void train_catch_signals(void)
-{
-    static const int caught[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-    static _Alignas(64) char room[1 << 16];
-    const stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
-    sigaltstack(&stack, NULL);
-    struct sigaction action = {.sa_sigaction = train_signal,
-                               .sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO};
-    sigset_t open; /* a launcher may have left them blocked */
-    sigemptyset(&open);
-    sigemptyset(&action.sa_mask);
-    train_by_mpirun = getenv("OMPI_COMM_WORLD_RANK") != NULL;
-    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
-        sigaction(caught[i], &action, NULL);
-        sigaddset(&open, caught[i]);
-    }
-    sigprocmask(SIG_UNBLOCK, &open, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-/* The watch's hooks; it calls them from its own thread, while this one may hang. */
-static void train_resumable(const train *self, const char *why)
-{
-    int64_t stands = self->trainer == NULL ? -1 : ds_trainer_saved_step(self->trainer);
-    if (self->ours && ds_status_file_write(self->dir, "resumable", ds_exit_code(DS_STOPPED),
-                                           stands < 0 ? 0 : stands, why) != DS_OK)
-        ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
-}
-
-static void train_say(const char *before, const char *line)
-{
-    char text[3072];
-    int n = snprintf(text, sizeof text - 1, "descent: %s%s\n", before, line);
-    (void)!write(STDERR_FILENO, text, n < (int)sizeof text - 1 ? (size_t)n : sizeof text - 2);
-}
-
-static void train_asked(void *context, int64_t killed_ns)
-{
-    if (train_killed_ns == 0)
-        train_killed_ns = killed_ns;
-    train_stop = 1;
-    train_resumable(context,
-                    "asked to stop; a checkpoint of this step stands, of step 0: none yet");
-}
-
-static void train_print(void *context, const char *line)
-{
-    (void)context;
-    train_say("", line);
-}
-
-static void train_late(void *context, const char *line)
-{
-    const train *self = context;
-    char why[2600];
-    int64_t stands = self->trainer == NULL ? -1 : ds_trainer_saved_step(self->trainer);
-    int n = snprintf(why, sizeof why, "%s; --resume goes on from ", line);
-    if (stands >= 0)
-        snprintf(why + n, sizeof why - (size_t)n, "step %lld", (long long)stands);
-    else
-        snprintf(why + n, sizeof why - (size_t)n, "%s",
-                 self->from[0] != '\0' ? "where it did before" : "the start");
-    train_say("error: ", why);
-    train_resumable(self, why);
-}
-
-static void train_leave(void *context)
-{
-    (void)context;
-    _exit(ds_exit_code(DS_STOPPED));
-}
-
-static ds_status train_watch(train *self)
-{
-    const ds_watch_hooks hooks = {.context = self,
-                                  .stop = &train_stop,
-                                  .killed_ns = &train_killed_ns,
-                                  .asked = train_asked,
-                                  .print = train_print,
-                                  .late = train_late,
-                                  .leave = train_leave};
-    DS_TRY(ds_watch_start(self->world, &hooks));
-    train_wake = ds_watch_wake(self->world);
-    return DS_OK;
-}
-
-static void train_end_watch(train *self)
-{
-    train_wake = -1;
-    ds_watch_stop(self->world);
-}
 
 static ds_status train_parse(train *self, int argc, char **argv)
 {
@@ -196,7 +73,8 @@ static ds_status train_place(train *self)
                        : self->overwrite    ? DS_RUN_OVERWRITE
                                             : DS_RUN_NEW;
     DS_TRY(ds_run_dir_open(self->dir, mode, &self->holds, &self->lock));
-    self->ours = !self->holds;
+    if (!self->holds)
+        lifeline_may_write(&self->life, self->dir);
     return DS_OK;
 }
 
@@ -264,7 +142,7 @@ static ds_status train_report(train *self)
     ds_report_spec spec = {.dir = self->dir,
                            .quiet = self->quiet,
                            .total_steps = ds_trainer_plan(self->trainer)->total_steps,
-                           .stop = &train_stop,
+                           .stop = lifeline_stop(),
                            .from_step =
                                self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1};
     DS_TRY(ds_report_create(&spec, &self->report));
@@ -286,11 +164,11 @@ static ds_status train_fit(train *self)
     int64_t from = self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1;
     DS_TRY(ds_checkpoint_drop_after(self->world, self->dir, from));
     DS_TRY(ds_follow(self->world, first ? train_report(self) : DS_OK));
-    self->ours = true;
+    lifeline_may_write(&self->life, self->dir);
     ds_fit_spec spec = {.dir = self->dir,
                         .report = self->report,
-                        .stop = &train_stop,
-                        .killed_ns = &train_killed_ns};
+                        .stop = lifeline_stop(),
+                        .killed_ns = lifeline_killed_ns()};
     const char *reason = "";
     ds_status status = ds_trainer_fit(self->trainer, &spec, &reason);
     const char *state = status == DS_OK ? "done" : status == DS_STOPPED ? "resumable" : "failed";
@@ -298,7 +176,7 @@ static ds_status train_fit(train *self)
     snprintf(why, sizeof why, "%s", status == DS_OK ? reason : ds_last_error());
     int64_t step = status == DS_STOPPED ? ds_trainer_saved_step(self->trainer)
                                         : ds_trainer_steps(self->trainer);
-    train_end_watch(self);
+    lifeline_end(&self->life);
     ds_report_close(self->report, state, ds_exit_code(status), step < 0 ? 0 : step, why);
     return status == DS_OK ? DS_OK : ds_fail(status, __FILE__, __LINE__, "%s", why);
 }
@@ -316,13 +194,14 @@ static ds_status train_dry_run(train *self)
 static ds_status train_all(train *self)
 {
     bool first = ds_world_rank(self->world) == 0;
-    DS_TRY(train_watch(self));
+    DS_TRY(lifeline_begin(&self->life, self->world));
     DS_TRY(shared_config_text(self->world, self->config_path, &self->text, sizeof self->path,
                               self->path));
     DS_TRY(ds_follow(self->world, first ? train_place(self) : DS_OK));
     DS_TRY(ds_world_broadcast(self->world, self->dir, sizeof self->dir, 0));
     DS_TRY(ds_agree(self->world, train_find_checkpoint(self)));
     DS_TRY(train_open(self));
+    self->life.trainer = self->trainer;
     return self->dry_run ? train_dry_run(self) : train_fit(self);
 }
 
@@ -331,7 +210,7 @@ static ds_status train_run(ds_world *world, int argc, char **argv)
     train self = {.world = world, .lock = -1};
     DS_TRY(train_parse(&self, argc, argv));
     ds_status status = train_all(&self);
-    train_end_watch(&self);
+    lifeline_end(&self.life);
     /* A failure after the directory was taken, but before the report stood, shows in status.json
      * too. */
     if (status != DS_OK && self.lock >= 0 && self.report == NULL && !self.holds) {
@@ -380,7 +259,7 @@ const ds_command ds_command_train = {
         "each rank is doing. A rank that hangs (watch.timeout, seconds) is named and the run ends "
         "with 75.\n"
         "DESCENT_LOG=debug says more.\n",
-    .prepare = train_catch_signals,
+    .prepare = lifeline_catch_signals,
     .computes = true,
     .run = train_run,
 };

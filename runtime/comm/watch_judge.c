@@ -69,14 +69,16 @@ static void judge_name(const watch_table *t, int rank, size_t room, char *text)
 bool watch_judge(const watch_table *t, size_t room, char *line)
 {
     int64_t fewest = -1;
-    int late = 0;
+    int late = 0, silent = 0;
     bool stuck = judge_stuck(t, &fewest);
     size_t n = (size_t)snprintf(
         line, room, "no progress for %g s (watch.timeout): %s", (double)t->timeout_ns * 1e-9,
         stuck ? "all ranks wait for each other, first at fault: " : "late: ");
     for (int r = 0; r < t->size && n < room; r++) {
-        if (!(stuck ? t->seen[r].state.meetings == fewest : judge_late(t, r)) ||
-            ++late > JUDGE_NAMED)
+        if (!(stuck ? t->seen[r].state.meetings == fewest : judge_late(t, r)))
+            continue;
+        silent += judge_silence(t, r) > t->timeout_ns;
+        if (++late > JUDGE_NAMED)
             continue;
         char name[256];
         judge_name(t, r, sizeof name, name);
@@ -84,5 +86,8 @@ bool watch_judge(const watch_table *t, size_t room, char *line)
     }
     if (late > JUDGE_NAMED && n < room)
         snprintf(line + n, room - n, " and %d more", late - JUDGE_NAMED);
+    if (silent > 1 && silent == t->size - 1 && n < room)
+        snprintf(line + n, room - n,
+                 "; that is all but rank 0: its own host may be the one cut off");
     return late > 0;
 }

@@ -2,6 +2,7 @@
  * every rank),
  * - opening a path that contains SHIM_DENY fails with EACCES;
  * - writing to a file whose path contains SHIM_FULL fails with ENOSPC, after SHIM_ROOM bytes (0);
+ * - bringing a file to disk takes SHIM_SYNC_MS milliseconds longer;
  * - an allocation of SHIM_ALLOC bytes or more fails.
  * Every other call goes to the C library by the names it keeps for this, or by dlsym. */
 #undef _FILE_OFFSET_BITS /* open and open64 are two functions here */
@@ -140,6 +141,17 @@ ssize_t write(int fd, const void *bytes, size_t n)
     }
 SHIM_PWRITE(pwrite)
 SHIM_PWRITE(pwrite64)
+
+int fsync(int fd)
+{
+    static int (*next)(int);
+    const char *ms = getenv("SHIM_SYNC_MS");
+    if (ms != NULL && shim_here())
+        usleep((useconds_t)strtoul(ms, NULL, 10) * 1000);
+    if (next == NULL)
+        SHIM_NEXT(next, "fsync");
+    return next(fd);
+}
 
 void *malloc(size_t n)
 {
