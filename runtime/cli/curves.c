@@ -45,6 +45,8 @@ static ds_status curves_find(curves *self, const char *label, const char *part, 
     if (c == self->n) {
         memcpy(self->name[c], name, sizeof name);
         self->curve[c].name = self->name[c];
+        self->split[c] = strrchr(self->name[c], ':') + 2;
+        self->run[c] = self->n_runs;
         self->n++;
     }
     *out = c;
@@ -130,6 +132,7 @@ ds_status curves_read(const char *run, const char *what, curves *out)
     for (int k = 2; curves_taken(out, numbered); k++) /* runs of one name */
         snprintf(numbered, sizeof numbered, "%.120s (%d)", label, k);
     ds_status status = curves_lines(file, numbered, what, out);
+    out->n_runs++;
     fclose(file);
     return status;
 }

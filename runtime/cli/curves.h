@@ -7,10 +7,12 @@
 enum { CURVES_MOST = 64, CURVES_NAME = 200 };
 
 typedef struct curves {
-    size_t n;
+    size_t n, n_runs;
+    size_t run[CURVES_MOST]; /* which run a curve is of, counted as they were read */
     textplot_curve curve[CURVES_MOST];
     size_t room[CURVES_MOST];
     char name[CURVES_MOST][CURVES_NAME]; /* "RUN: train" */
+    const char *split[CURVES_MOST];      /* of the name: "train" */
 } curves;
 
 /* Local. Add the curves of `what` (loss, lr, accuracy) of RUN, a directory or a metrics.jsonl: over

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,25 +43,70 @@ static void gnuplot_quote(const char *text, FILE *file)
     fputc('\'', file);
 }
 
-static void gnuplot_script(const curves *set, const char *what, bool svg, FILE *file)
+/* A colour a run (Okabe and Ito's, which the colour-blind can tell apart); training is a line,
+ * evaluations are dashes with a point each. */
+static void gnuplot_style(const curves *set, size_t c, size_t *splits, FILE *file)
 {
-    fprintf(file, "set encoding utf8\nset terminal %s noenhanced size 900,540\n",
-            svg ? "svg background 'white' font 'sans,14'" : "pngcairo font 'sans,11'");
-    fprintf(file,
-            "set xlabel 'step'\nset ylabel '%s'\nset grid lt 1 lw 0.5 lc rgb '#dddddd'\n"
-            "set key outside below maxcols 3\nset tics nomirror\nset border 3\n",
-            what);
+    static const char *const color[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                        "#e69f00", "#56b4e9", "#5b4b8a", "#666666"};
+    const char *paint = color[set->run[c] % (sizeof color / sizeof *color)];
+    if (strcmp(set->split[c], "train") == 0 && set->curve[c].n > 1)
+        fprintf(file, " with lines lw 1.6 lc rgb '%s'", paint);
+    else
+        fprintf(file, " with linespoints lw 1.6 dt 2 pt %d ps 0.6 lc rgb '%s'",
+                *splits == 0 ? 7 : 5, paint);
+    *splits = strcmp(set->split[c], "train") == 0 ? 0 : *splits + 1;
+}
+
+static void gnuplot_data(size_t p, const curves *set, FILE *file)
+{
     for (size_t c = 0; c < set->n; c++) {
-        fprintf(file, "$c%zu << END\n", c);
+        fprintf(file, "$p%zuc%zu << END\n", p, c);
         for (size_t i = 0; i < set->curve[c].n; i++)
             fprintf(file, "%.17g %.17g\n", set->curve[c].x[i], set->curve[c].y[i]);
         fprintf(file, "END\n");
     }
+}
+
+/* The legend stands in the first panel: the others show the same runs in the same colours. */
+static void gnuplot_plot(size_t p, const gnuplot_panel *panel, bool last, FILE *file)
+{
+    const curves *set = panel->set;
+    size_t splits = 0;
+    fprintf(file, "set ylabel '%s'\n%s logscale y\nset xlabel %s\nset key %s\n", panel->what,
+            panel->log ? "set" : "unset", last ? "'step'" : "''",
+            p > 0 ? "off" : "outside above maxcols 3 left Left reverse samplen 2");
     for (size_t c = 0; c < set->n; c++) {
-        fprintf(file, "%s$c%zu using 1:2 with lines lw 1.5 title ", c == 0 ? "plot " : ", \\\n", c);
-        gnuplot_quote(set->curve[c].name, file);
+        fprintf(file, "%s$p%zuc%zu using 1:2", c == 0 ? "plot " : ", \\\n", p, c);
+        gnuplot_style(set, c, &splits, file);
+        fprintf(file, " title ");
+        gnuplot_quote(set->name[c], file);
     }
     fprintf(file, "\n");
+}
+
+static void gnuplot_script(size_t n, const gnuplot_panel *panel, bool svg, FILE *file)
+{
+    size_t height = n == 1 ? 540 : 120 + 280 * n;
+    double first = INFINITY, last = -(double)INFINITY;
+    for (size_t p = 0; p < n; p++) {
+        gnuplot_data(p, panel[p].set, file);
+        for (size_t c = 0; c < panel[p].set->n; c++) {
+            const textplot_curve *curve = &panel[p].set->curve[c];
+            first = curve->n > 0 ? fmin(first, curve->x[0]) : first;
+            last = curve->n > 0 ? fmax(last, curve->x[curve->n - 1]) : last;
+        }
+    }
+    fprintf(file, "set encoding utf8\nset terminal %s noenhanced size 960,%zu\n",
+            svg ? "svg background 'white' font 'sans,14'" : "pngcairo font 'sans,11'", height);
+    fprintf(file, "set grid lt 1 lw 0.5 lc rgb '#dddddd'\nset tics nomirror out\nset border 3\n"
+                  "set lmargin 12\nset rmargin 3\nset format y '%%g'\n");
+    if (last > first)
+        fprintf(file, "set xrange [%.17g:%.17g]\n", first > last / 4 ? first : 0, last);
+    if (n > 1)
+        fprintf(file, "set multiplot layout %zu,1\n", n);
+    for (size_t p = 0; p < n; p++)
+        gnuplot_plot(p, &panel[p], p + 1 == n, file);
 }
 
 static ds_status gnuplot_run(int in, int out)
@@ -88,11 +134,11 @@ static ds_status gnuplot_run(int in, int out)
     return DS_OK;
 }
 
-static ds_status gnuplot_picture(const curves *set, const char *what, bool svg, FILE *file)
+static ds_status gnuplot_picture(size_t n, const gnuplot_panel *panel, bool svg, FILE *file)
 {
     FILE *script = tmpfile();
     DS_CHECK(script != NULL, DS_ERR_WRITE, "plot: no temporary file: %s", strerror(errno));
-    gnuplot_script(set, what, svg, script);
+    gnuplot_script(n, panel, svg, script);
     ds_status st = DS_OK;
     if (fflush(script) != 0 || ferror(script))
         st = DS_FAIL(DS_ERR_WRITE, "plot: no room for gnuplot's script: %s", strerror(errno));
@@ -103,11 +149,11 @@ static ds_status gnuplot_picture(const curves *set, const char *what, bool svg, 
     return st;
 }
 
-ds_status gnuplot_draw(const curves *set, const char *what, const char *out)
+ds_status gnuplot_draw(size_t n_panels, const gnuplot_panel *panel, const char *out)
 {
     outfile picture;
     DS_TRY(gnuplot_check(out));
     DS_TRY(outfile_open(out, &picture));
-    return outfile_close(&picture,
-                         gnuplot_picture(set, what, gnuplot_ends(out, ".svg"), picture.file));
+    bool svg = gnuplot_ends(out, ".svg");
+    return outfile_close(&picture, gnuplot_picture(n_panels, panel, svg, picture.file));
 }

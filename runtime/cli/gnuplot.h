@@ -4,9 +4,16 @@
 
 #include "curves.h"
 
-/* Local. Draw the curves into OUT.svg or OUT.png, whole or not at all. Errors: USAGE for another
+/* One picture below another: what is drawn, of the same runs in the same order. */
+typedef struct gnuplot_panel {
+    const char *what; /* "loss" */
+    const curves *set;
+    bool log;
+} gnuplot_panel;
+
+/* Local. Draw the panels into OUT.svg or OUT.png, whole or not at all. Errors: USAGE for another
  * extension and where gnuplot is missing; WRITE. */
 ds_status gnuplot_check(const char *out) DS_NODISCARD;
-ds_status gnuplot_draw(const curves *set, const char *what, const char *out) DS_NODISCARD;
+ds_status gnuplot_draw(size_t n_panels, const gnuplot_panel *panel, const char *out) DS_NODISCARD;
 
 #endif

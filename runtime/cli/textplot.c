@@ -21,6 +21,7 @@ typedef struct textplot {
     double x0, x1, y0, y1;
     uint8_t *dots, *owner; /* (rows, columns) */
     bool color;
+    unsigned scale;
 } textplot;
 
 size_t textplot_columns(void)
@@ -59,18 +60,35 @@ void textplot_bars(size_t n, const size_t *count, FILE *file)
     }
 }
 
+/* A number on its axis; NaN: it has no place there. */
+static double textplot_place(const textplot *p, unsigned axis, double x)
+{
+    return (p->scale & axis) == 0 ? x : x > 0 ? log10(x) : (double)NAN;
+}
+
+static double textplot_number(const textplot *p, unsigned axis, double place)
+{
+    return (p->scale & axis) == 0 ? place : pow(10, place);
+}
+
 static void textplot_range(size_t n_curves, const textplot_curve *curve, textplot *p)
 {
     p->x0 = p->y0 = (double)INFINITY;
     p->x1 = p->y1 = -(double)INFINITY;
     for (size_t c = 0; c < n_curves; c++) {
         for (size_t i = 0; i < curve[c].n; i++) {
-            p->x0 = fmin(p->x0, curve[c].x[i]);
-            p->x1 = fmax(p->x1, curve[c].x[i]);
-            p->y0 = fmin(p->y0, curve[c].y[i]);
-            p->y1 = fmax(p->y1, curve[c].y[i]);
+            double x = textplot_place(p, TEXTPLOT_LOG_X, curve[c].x[i]);
+            double y = textplot_place(p, TEXTPLOT_LOG_Y, curve[c].y[i]);
+            if (isnan(x) || isnan(y))
+                continue;
+            p->x0 = fmin(p->x0, x);
+            p->x1 = fmax(p->x1, x);
+            p->y0 = fmin(p->y0, y);
+            p->y1 = fmax(p->y1, y);
         }
     }
+    if (p->x0 > p->x1) /* nothing has a place */
+        p->x0 = p->x1 = p->y0 = p->y1 = 0;
     if (!(p->y1 - p->y0 > 1e-290)) { /* a level line lies in the middle */
         double room = fabs(p->y0) > 0 ? fabs(p->y0) / 2 : 1;
         p->y0 -= room;
@@ -92,17 +110,22 @@ static void textplot_dot(textplot *p, double x, double y, uint8_t owner)
 static void textplot_line(textplot *p, const textplot_curve *curve, uint8_t owner)
 {
     double x_scale = (double)(p->columns * p->wide - 1) / (p->x1 - p->x0);
-    double y_scale = (double)(p->rows * p->high - 1) / (p->y1 - p->y0), x = 0, y = 0;
+    double y_scale = (double)(p->rows * p->high - 1) / (p->y1 - p->y0);
+    double x = (double)NAN, y = (double)NAN;
     for (size_t i = 0; i < curve->n; i++) {
-        double u = (curve->x[i] - p->x0) * x_scale, v = (curve->y[i] - p->y0) * y_scale;
-        double du = i == 0 ? 0 : u - x, dv = i == 0 ? 0 : v - y;
+        double u = (textplot_place(p, TEXTPLOT_LOG_X, curve->x[i]) - p->x0) * x_scale;
+        double v = (textplot_place(p, TEXTPLOT_LOG_Y, curve->y[i]) - p->y0) * y_scale;
+        bool gap = isnan(u) || isnan(v);
+        double du = isnan(x) ? 0 : u - x, dv = isnan(y) ? 0 : v - y;
+        x = gap ? (double)NAN : u;
+        y = gap ? (double)NAN : v;
+        if (gap)
+            continue;
         size_t n = 1 + (size_t)fmax(fabs(du), fabs(dv));
         for (size_t k = 1; k <= n; k++) {
             double back = 1 - (double)k / (double)n;
             textplot_dot(p, u - back * du, v - back * dv, owner);
         }
-        x = u;
-        y = v;
     }
 }
 
@@ -138,7 +161,7 @@ static void textplot_frame(const textplot *p, FILE *file)
             number = false;
         double y = p->y1 - (p->y1 - p->y0) * (double)r / (double)(p->rows - 1);
         if (number)
-            fprintf(file, "%*.4g |", TEXTPLOT_MARGIN - 2, y);
+            fprintf(file, "%*.4g |", TEXTPLOT_MARGIN - 2, textplot_number(p, TEXTPLOT_LOG_Y, y));
         else
             fprintf(file, "%*s|", TEXTPLOT_MARGIN - 1, "");
         size_t last = p->columns;
@@ -151,8 +174,9 @@ static void textplot_frame(const textplot *p, FILE *file)
     fprintf(file, "%*s+", TEXTPLOT_MARGIN - 1, "");
     for (size_t c = 0; c < p->columns; c++)
         fputc('-', file);
-    fprintf(file, "\n%*s%-*.6g%*.6g\n", TEXTPLOT_MARGIN, "", (int)(p->columns / 2), p->x0,
-            (int)(p->columns - p->columns / 2), p->x1);
+    fprintf(file, "\n%*s%-*.6g%*.6g\n", TEXTPLOT_MARGIN, "", (int)(p->columns / 2),
+            textplot_number(p, TEXTPLOT_LOG_X, p->x0), (int)(p->columns - p->columns / 2),
+            textplot_number(p, TEXTPLOT_LOG_X, p->x1));
 }
 
 static void textplot_legend(const textplot *p, size_t n_curves, const textplot_curve *curve,
@@ -181,13 +205,17 @@ static void textplot_legend(const textplot *p, size_t n_curves, const textplot_c
     }
 }
 
-ds_status textplot_draw(size_t n_curves, const textplot_curve *curve, size_t columns, size_t rows,
-                        FILE *file)
+ds_status textplot_draw(size_t n_curves, const textplot_curve *curve, unsigned scale,
+                        size_t columns, size_t rows, FILE *file)
 {
     DS_ASSERT(rows > 1);
     columns = columns < TEXTPLOT_MARGIN + 20 ? TEXTPLOT_MARGIN + 20 : columns;
     columns = columns > 400 ? 400 : columns;
-    textplot p = {.columns = columns - TEXTPLOT_MARGIN - 1, .rows = rows, .wide = 1, .high = 1};
+    textplot p = {.columns = columns - TEXTPLOT_MARGIN - 1,
+                  .rows = rows,
+                  .wide = 1,
+                  .high = 1,
+                  .scale = scale};
     const char *no_color = getenv("NO_COLOR"); /* https://no-color.org */
     p.color = isatty(fileno(file)) && (no_color == NULL || *no_color == '\0');
     if (textplot_utf8() && (n_curves == 1 || (p.color && n_curves <= TEXTPLOT_COLORS))) {

@@ -22,9 +22,12 @@ typedef struct textplot_curve {
     const double *x, *y; /* at most 1e300, or the differences overflow */
 } textplot_curve;
 
-/* Local. The curves in one frame with both axes' numbers, `columns` wide and `rows` high, and a
+enum { TEXTPLOT_LOG_X = 1, TEXTPLOT_LOG_Y = 2 };
+
+/* Local. The curves in one frame with both axes' numbers, logarithmic where `scale` says (values
+ * that are not above 0 leave gaps then), `columns` wide and `rows` high, and a
  * line a curve below that names its mark. At least one curve has a point. */
-ds_status textplot_draw(size_t n_curves, const textplot_curve *curve, size_t columns, size_t rows,
-                        FILE *file) DS_NODISCARD;
+ds_status textplot_draw(size_t n_curves, const textplot_curve *curve, unsigned scale,
+                        size_t columns, size_t rows, FILE *file) DS_NODISCARD;
 
 #endif

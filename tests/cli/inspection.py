@@ -1,6 +1,7 @@
 """`descent export`, `inspect --histogram` and `plot` on sample checkpoints and metrics.
 Expected values: h5py's and sample.h's formulas; the formats' public descriptions. usage: inspection.py DESCENT CKPT_TOOL TESTS_FOLDER"""
 import json
+import math
 import os
 import pathlib
 import re
@@ -246,6 +247,16 @@ def test_plot(top):
     first = min(k for k, line in enumerate(drawn) if line.startswith("*"))
     last = max(k for k, line in enumerate(drawn) if "*" in line)
     tap.point(drawn[last].rstrip().endswith("*") and first < last == len(drawn) - 1, "plot: falls to the lower right", drawn[last])
+    steep = top / "steep"  # a straight line on a logarithmic scale: 10^-k at step k
+    steep.mkdir()
+    (steep / "metrics.jsonl").write_text("".join(json.dumps({"event": "step", "step": k, "loss": 10.0 ** -k if k != 3 else 0}) + "\n" for k in range(9)))
+    done = run("plot", steep, "--log", env={"LC_ALL": "C"})
+    rows = [line for line in done.stdout.splitlines() if line[10:11] == "|"]
+    ends = [len(row) for row in rows if row.strip().endswith("*")]
+    tap.point(done.returncode == 0 and ends == sorted(ends) and float(rows[0].split("|")[0]) == 1 and math.isclose(float(rows[-1].split("|")[0]), 1e-8),
+              "plot --log: a power falls in a straight line", done.stdout)
+    done = run("plot", a, b, "--what", "all", env={"LC_ALL": "C"})
+    tap.point(done.returncode == 0 and [w for w in ("loss", "accuracy", "lr") if f"{w} over steps" in done.stdout] == ["loss", "accuracy", "lr"], "plot --what all")
     done = run("plot", a, "--what", "lr", env={"LC_ALL": "C.UTF-8"})
     level = [line for line in done.stdout.splitlines() if any("\u2800" < ch <= "\u28ff" for ch in line.split("|")[-1]) and "|" in line]
     tap.point(done.returncode == 0 and len(level) == 1 and "\033" not in done.stdout, "plot: a level line, in Braille", level)
@@ -257,10 +268,10 @@ def test_plot(top):
                        ("what", [a, "--what", "los"]), ("extension", [a, "--out", top / "p.pdf"]), ("device", ["/dev/null"])):
         done = run("plot", *args)
         tap.point(one_line(done, 2), f"plot: {what}", done.stderr)
-    test_pictures(top, a, b)
+    test_pictures(top, a, b, plain)
 
 
-def test_pictures(top, a, b):
+def test_pictures(top, a, b, plain):
     done = run("plot", a, "--out", top / "p.svg", env={"PATH": str(top)})
     tap.point(one_line(done, 2) and "gnuplot" in done.stderr and not list(top.glob("p.svg*")), "plot: gnuplot missing", done.stderr)
     if not shutil.which("gnuplot"):
@@ -269,10 +280,15 @@ def test_pictures(top, a, b):
     done = run("plot", a, b, "--out", out)
     texts = ["".join(e.itertext()).strip() for e in xml.etree.ElementTree.parse(out).iter() if e.tag.endswith("}text")]
     names = [t for t in texts if ": " in t]
-    tap.point(done.returncode == 0 and names == ["a: train", "a: test", "a (2): train", "a (2): test"], "plot: svg", names)
+    tap.point(done.returncode == 0 and names == ["a: train", "a: test", "a (2): train", "a (2): test"]
+              and [t for t in texts if t in ("loss", "accuracy", "lr", "step")] == ["loss", "accuracy", "lr", "step"], "plot: svg", names)
+    done = run("plot", a, plain, "--out", top / "q.svg", "--what", "rate", "--log")
+    texts = ["".join(e.itertext()).strip() for e in xml.etree.ElementTree.parse(top / "q.svg").iter() if e.tag.endswith("}text")]
+    tap.point(done.returncode == 0 and "a: train" in texts and "plain: train" in texts and "0.1" in texts and "1" in texts and "accuracy" not in texts,
+              "plot: svg of the rate, logarithmic", texts)
     done = run("plot", a, "--out", top / "p.png")
     head = (top / "p.png").read_bytes()[:24]
-    tap.point(done.returncode == 0 and head[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", head[16:]) == (900, 540), "plot: png",
+    tap.point(done.returncode == 0 and head[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", head[16:]) == (960, 960), "plot: png",
               struct.unpack(">II", head[16:]))
     done = run("plot", a, "--out", top / "no/p.svg")
     tap.point(one_line(done, 74) and not list(top.glob("*.tmp")), "plot: no such folder", done.stderr)
