@@ -24,6 +24,7 @@ typedef struct ds_sync_config {
     const char *compress;  /* "none", or the codec's name */
     ds_codec codec;        /* ops NULL: none; scale 1 */
     const char *transport; /* "auto", "shared", "direct" */
+    const char *overlap;   /* "auto", "true", "false" */
     int64_t bucket;        /* bytes */
     int64_t replicas;      /* 0: as many as ranks; see plan.h */
 } ds_sync_config;

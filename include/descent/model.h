@@ -75,6 +75,8 @@ typedef struct ds_pass {
     const ds_partial *partial; /* disjoint, within [lo, hi), rising, together all of [lo, hi) */
     /* Called when a parameter's gradient stands in all partials, last layer first; may be NULL. */
     void (*ready)(void *context, size_t param);
+    /* Called often during the backward pass, every few ms at the most; may be NULL. */
+    void (*poll)(void *context);
     void *context;
     bool finite; /* out: all losses and gradients of this pass are finite */
 } ds_pass;

@@ -65,6 +65,16 @@ typedef struct ds_step {
     int word;       /* rank 0's word, told to all */
     bool want_norm; /* somebody reads outcome.grad_norm; equal on all ranks */
 } ds_step;
+/* Local, never waits; during the step's last pass. Parameter `param` stands in all partials of this
+ * rank: it may be sent while others are computed (config->sync.overlap). Either all trainable ones
+ * are reported before ds_sync_step or the rank has failed; either way the step then ends well.
+ * `t` as in ds_step. Trouble is told by ds_sync_step. */
+DS_API void ds_sync_ready(ds_sync *self, int64_t t, size_t param);
+/* Local, never waits. Help what was sent along its way. */
+DS_API void ds_sync_poll(ds_sync *self);
+/* Local. Nanoseconds so far during which this rank computed while messages it had sent were under
+ * way. */
+DS_API int64_t ds_sync_hidden_ns(const ds_sync *self);
 /* Collective. Sum the partials along the tree, update each owner's slices, give all ranks the new
  * parameters. Allocates nothing. Errors: MPI, with rank, host and step: the caller must abort. */
 DS_API ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;

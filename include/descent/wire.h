@@ -40,6 +40,8 @@ DS_API ds_status ds_mail_receive(ds_mail *self, int from, int tag, void *x,
                                  size_t bytes) DS_NODISCARD;
 /* Local. What was added goes out, to all ranks alike. */
 DS_API ds_status ds_mail_start(ds_mail *self) DS_NODISCARD;
+/* Local, never waits. Help messages along; *done: all that were started are. */
+DS_API ds_status ds_mail_poll(ds_mail *self, bool *done) DS_NODISCARD;
 /* Local, waits for peers. All messages are started and done. */
 DS_API ds_status ds_mail_wait(ds_mail *self) DS_NODISCARD;
 

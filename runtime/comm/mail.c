@@ -119,6 +119,17 @@ ds_status ds_mail_start(ds_mail *self)
     return DS_OK;
 }
 
+ds_status ds_mail_poll(ds_mail *self, bool *done)
+{
+    int flag = 1;
+    if (self->n > 0)
+        DS_MPI(MPI_Testall((int)self->n, self->request, &flag, MPI_STATUSES_IGNORE));
+    if (flag)
+        self->n = 0;
+    *done = flag != 0;
+    return DS_OK;
+}
+
 ds_status ds_mail_wait(ds_mail *self)
 {
     DS_TRY(ds_mail_start(self));

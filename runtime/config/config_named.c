@@ -251,5 +251,7 @@ ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *ro
     DS_TRY(ds_config_read_replicas(self, &common.replicas));
     DS_TRY(ds_config_choice(self, ds_config_sync_options, "transport", common.transport,
                             &self->sync.transport));
+    DS_TRY(ds_config_choice(self, ds_config_sync_options, "overlap", common.overlap,
+                            &self->sync.overlap));
     return named_resolve(self, &kind, raw, &common, &found, root);
 }

@@ -47,7 +47,7 @@ typedef struct ds_raw_batch {
 typedef struct ds_raw_sync {
     const char *strategy;
     const char *compress;
-    int transport;
+    int transport, overlap;
     int64_t bucket;
     const ds_value *replicas;
 } ds_raw_sync;

@@ -101,6 +101,8 @@ const ds_option ds_config_sync_options[] = {
     TEXT(ds_raw_sync, strategy, "exact", 0, "how gradients become one update"),
     TEXT(ds_raw_sync, compress, "none", 0, "codec of what is sent, its options beside it; or none"),
     CHOICE(ds_raw_sync, transport, NULL, "auto|shared|direct", NEUTRAL, "memory or messages"),
+    CHOICE(ds_raw_sync, overlap, NULL, "auto|true|false", NEUTRAL,
+           "send gradients while others are computed"),
     BYTES(ds_raw_sync, bucket, "4 MiB", 1, NEUTRAL, "gradients sent at once"),
     VALUE(ds_raw_sync, replicas, "int >= 1, or ranks", 0,
           "what quantises or trains on its own; default ranks: as many as the run starts on"),

@@ -65,8 +65,35 @@ void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)
     }
 }
 
+/* The step's last pass: what it completes may be sent at once. Where it is the right end of a node
+ * larger than a pass, its sums still go up the right-hand edge of the tree: tensor by tensor, while
+ * the next is computed. */
+typedef struct gradient_tail {
+    ds_trainer *trainer;
+    size_t n; /* additions due, the last one first */
+    float *to[DS_MAX_DEPTH];
+    const float *from[DS_MAX_DEPTH];
+} gradient_tail;
+
+static void gradient_ready(void *context, size_t param)
+{
+    const gradient_tail *tail = context;
+    const ds_trainer *self = tail->trainer;
+    const ds_param *p = &ds_model_layout(self->model)->param[param];
+    for (size_t i = tail->n; i-- > 0;)
+        self->kernels->add(ds_param_floats(p), tail->to[i] + p->offset, tail->from[i] + p->offset);
+    ds_sync_ready(self->sync, self->step, param);
+}
+
+static void gradient_poll(void *context)
+{
+    const gradient_tail *tail = context;
+    ds_sync_poll(tail->trainer->sync);
+}
+
+/* tail NULL: not the last pass. */
 static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, const float *params,
-                               size_t n, const ds_partial *partial)
+                               size_t n, const ds_partial *partial, gradient_tail *tail)
 {
     int lo = partial[0].lo, hi = partial[n - 1].hi;
     ds_watch_beat(self->world);
@@ -76,7 +103,10 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, cons
                     .hi = hi,
                     .shard = self->shard + lo,
                     .n_partials = n,
-                    .partial = partial};
+                    .partial = partial,
+                    .ready = tail != NULL ? gradient_ready : NULL,
+                    .poll = tail != NULL ? gradient_poll : NULL,
+                    .context = tail};
     DS_TRY(ds_model_gradient(self->training, params, &pass));
     for (int k = lo; k < hi; k++)
         self->loss[k] = self->shard[k].loss;
@@ -85,19 +115,24 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, cons
 }
 
 static ds_status gradient_node(ds_trainer *self, const batch_source *batch, const float *params,
-                               ds_partial node, int depth)
+                               ds_partial node, int depth, gradient_tail *tail)
 {
     if (node.hi - node.lo <= self->plan->pass_shards)
-        return gradient_pass(self, batch, params, 1, &node);
+        return gradient_pass(self, batch, params, 1, &node, tail);
     int mid = ds_tree_split(node.lo, node.hi);
     ds_partial left = {node.lo, mid, node.grad}, right = {mid, node.hi, node.grad};
     if (gradient_empty(self, batch, mid, node.hi))
-        return gradient_node(self, batch, params, left, depth);
+        return gradient_node(self, batch, params, left, depth, tail);
     if (gradient_empty(self, batch, node.lo, mid))
-        return gradient_node(self, batch, params, right, depth);
+        return gradient_node(self, batch, params, right, depth, tail);
     right.grad = self->scratch[depth];
-    DS_TRY(gradient_node(self, batch, params, left, depth));
-    DS_TRY(gradient_node(self, batch, params, right, depth + 1));
+    DS_TRY(gradient_node(self, batch, params, left, depth, NULL));
+    if (tail != NULL) {
+        tail->to[tail->n] = node.grad;
+        tail->from[tail->n++] = right.grad;
+        return gradient_node(self, batch, params, right, depth + 1, tail);
+    }
+    DS_TRY(gradient_node(self, batch, params, right, depth + 1, NULL));
     self->kernels->add(ds_model_layout(self->model)->n_floats, node.grad, right.grad);
     return DS_OK;
 }
@@ -117,6 +152,7 @@ ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch)
     memset(self->loss, 0, (size_t)plan->shards * sizeof *self->loss);
     memset(self->bad, 0, (size_t)plan->shards * sizeof *self->bad);
     ds_partial partial[MAX_PARTIALS];
+    gradient_tail tail = {.trainer = self};
     const float *params = NULL;
     size_t n = 0, first = plan->node_begin[rank], end = plan->node_begin[rank + 1];
     for (size_t j = first; j < end; j++) {
@@ -124,14 +160,14 @@ ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch)
         ds_partial next = {node->lo, node->hi, ds_sync_partial(self->sync, j - first)};
         const float *own = ds_sync_node_params(self->sync, j - first);
         if (!gradient_joins(self, node, n, partial, own == params)) {
-            DS_TRY(gradient_pass(self, batch, params, n, partial));
+            DS_TRY(gradient_pass(self, batch, params, n, partial, NULL));
             n = 0;
         }
         params = own;
         if (node->hi - node->lo > plan->pass_shards)
-            DS_TRY(gradient_node(self, batch, params, next, 0));
+            DS_TRY(gradient_node(self, batch, params, next, 0, j + 1 == end ? &tail : NULL));
         else
             partial[n++] = next;
     }
-    return n > 0 ? gradient_pass(self, batch, params, n, partial) : DS_OK;
+    return n > 0 ? gradient_pass(self, batch, params, n, partial, &tail) : DS_OK;
 }

@@ -10,6 +10,7 @@ static ds_status exact_create(ds_sync *self)
 {
     ds_exchange_spec spec = ds_exchange_spec_of(self);
     ds_exchange *x = NULL;
+    spec.overlap = true;
     DS_TRY(ds_exchange_create(&spec, &x));
     self->state = x;
     self->transport = ds_exchange_transport(x);
@@ -23,6 +24,17 @@ static void exact_destroy(ds_sync *self)
 {
     ds_exchange *x = self->state;
     ds_exchange_destroy(&x);
+}
+
+static void exact_ready(ds_sync *self, int64_t t, size_t param)
+{
+    (void)t;
+    ds_exchange_ready(self->state, param);
+}
+
+static void exact_poll(ds_sync *self)
+{
+    ds_exchange_poll(self->state);
 }
 
 static ds_status exact_step(ds_sync *self, const ds_step *step, ds_outcome *out)
@@ -56,6 +68,8 @@ const ds_sync_ops ds_sync_exact = {
     .help = "sum along one fixed tree: the same bits on any number of ranks (default)",
     .create = exact_create,
     .destroy = exact_destroy,
+    .ready = exact_ready,
+    .poll = exact_poll,
     .step = exact_step,
     .load = exact_load,
     .gather_slot = exact_gather_slot,

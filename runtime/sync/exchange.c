@@ -100,10 +100,10 @@ void ds_exchange_destroy(ds_exchange **exchange)
     if (self == NULL)
         return;
     ds_shared_destroy(&self->shared);
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; self->mail != NULL && i < self->lanes; i++)
         ds_mail_destroy(&self->mail[i]);
+    for (int i = 0; i < 2; i++)
         ds_mail_destroy(&self->news[i]);
-    }
     *exchange = NULL;
 }
 

@@ -17,7 +17,8 @@ typedef struct ds_exchange ds_exchange;
 typedef struct ds_exchange_spec {
     ds_owner_spec sum;        /* ds_owner_spec_of() and what differs; only -1, all false */
     const size_t *node_begin; /* (ranks + 1): nodes of sum.node by rank */
-    bool ahead; /* clip_norm apart: update only once the sum is known to be finite on all ranks */
+    bool overlap; /* ds_exchange_ready will be called in every step, and the step will sum */
+    bool ahead;   /* clip_norm apart: update only once the sum is known to be finite on all ranks */
 } ds_exchange_spec;
 
 /* Local. exact's: the config's optimizer over the plan's nodes. */
@@ -33,6 +34,10 @@ void ds_exchange_destroy(ds_exchange **exchange); /* Collective when memory is s
 float *ds_exchange_params(ds_exchange *self);
 float *ds_exchange_block(ds_exchange *self, size_t i);
 const char *ds_exchange_transport(const ds_exchange *self);
+
+/* Local. As ds_sync_ready and ds_sync_poll. */
+void ds_exchange_ready(ds_exchange *self, size_t param);
+void ds_exchange_poll(ds_exchange *self);
 
 /* Collective. Once a step: all ranks' losses, flags and the word -> out (see ds_sync_judge). What
  * ranks wrote to their blocks before, stands afterwards. */

@@ -1,6 +1,7 @@
 /* The exchange across hosts: partials of a bucket's slices go straight to their owner, who adds
  * them and sends new parameters back. Two buckets are under way at once: while one is added, the
- * next arrives, so the inbox is bounded by two buckets' slices. */
+ * next arrives, so the inbox is bounded by two buckets' slices (with overlap all are under way, see
+ * exchange_overlap.c). */
 #include <math.h>
 #include <string.h>
 
@@ -37,12 +38,13 @@ static size_t exchange_direct_larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* What the largest bucket takes. */
-static direct_room exchange_direct_measure(const ds_exchange *self)
+/* What the largest of the buckets takes that use one of `lanes` lanes. */
+static direct_room exchange_direct_measure(const ds_exchange *self, size_t lane, size_t lanes)
 {
     direct_room room = {0};
     size_t ranks = (size_t)self->sync->ranks, foreign = exchange_direct_foreign(self);
-    for (size_t b = 0; b < self->sync->spec.plan->n_buckets; b++) {
+    for (size_t i = lane; i < self->sync->spec.plan->n_buckets; i += lanes) {
+        size_t b = ds_exchange_bucket(self, i);
         size_t part = b * ranks + (size_t)self->sync->rank, theirs = 0, their_floats = 0;
         size_t ours = exchange_direct_messages(&self->runs, part);
         size_t floats = exchange_direct_floats(&self->runs, part);
@@ -63,18 +65,32 @@ static direct_room exchange_direct_measure(const ds_exchange *self)
     return room;
 }
 
+static ds_status exchange_direct_lanes(ds_exchange *self)
+{
+    ds_arena *arena = self->sync->arena;
+    ds_world *world = self->sync->spec.world;
+    DS_TRY(ds_arena_take(arena, self->lanes, sizeof *self->inbox, "sync", &self->inbox));
+    DS_TRY(ds_arena_take(arena, self->lanes, sizeof *self->mail, "sync", &self->mail));
+    for (size_t i = 0; i < self->lanes; i++) {
+        direct_room room = exchange_direct_measure(self, i, self->lanes);
+        DS_TRY(ds_arena_take(arena, room.inbox, sizeof(float), "inbox of sums", &self->inbox[i]));
+        DS_TRY(ds_mail_create(world, room.mail, room.mail_floats * sizeof(float), &self->mail[i]));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        direct_room room = exchange_direct_measure(self, i, 2);
+        DS_TRY(ds_mail_create(world, room.news, room.news_floats * sizeof(float), &self->news[i]));
+    }
+    return DS_OK;
+}
+
 ds_status ds_exchange_direct_create(ds_exchange *self)
 {
-    size_t V = (size_t)self->sync->spec.plan->shards;
-    direct_room room = exchange_direct_measure(self);
-    for (int i = 0; i < 2; i++) {
-        DS_TRY(ds_arena_take(self->sync->arena, room.inbox, sizeof(float), "inbox of sums",
-                             &self->inbox[i]));
-        DS_TRY(ds_mail_create(self->sync->spec.world, room.mail, room.mail_floats * sizeof(float),
-                              &self->mail[i]));
-        DS_TRY(ds_mail_create(self->sync->spec.world, room.news, room.news_floats * sizeof(float),
-                              &self->news[i]));
-    }
+    size_t n = self->sync->spec.plan->n_buckets, V = (size_t)self->sync->spec.plan->shards;
+    ds_exchange_overlap_choose(self);
+    self->lanes = self->overlap.on && n > 2 ? n : 2;
+    if (self->overlap.on)
+        DS_TRY(ds_exchange_overlap_create(self));
+    DS_TRY(exchange_direct_lanes(self));
     DS_TRY(ds_sync_flat(self->sync, "parameters", &self->params));
     for (size_t j = 0; j < self->n_mine; j++)
         DS_TRY(ds_sync_flat(self->sync, "gradients", &self->block[j]));
@@ -83,32 +99,37 @@ ds_status ds_exchange_direct_create(ds_exchange *self)
     return ds_arena_take(self->sync->arena, 2 * V + 1, sizeof(double), "sync", &self->words);
 }
 
-/* Start bucket b: what others hold of our slices, what we hold of theirs. */
-static ds_status exchange_direct_post(ds_exchange *self, size_t b)
+ds_status ds_exchange_direct_receive(ds_exchange *self, size_t b)
 {
-    const size_t *node_begin = self->spec.node_begin;
-    size_t ranks = (size_t)self->sync->ranks, rank = (size_t)self->sync->rank;
-    const size_t *ours = self->runs.begin + b * ranks + rank;
-    float *into = self->inbox[b % 2];
+    size_t ranks = (size_t)self->sync->ranks, lane = ds_exchange_lane(self, b);
+    const size_t *ours = self->runs.begin + b * ranks + (size_t)self->sync->rank;
+    float *into = self->inbox[lane];
     for (size_t j = 0; j < self->spec.sum.n_nodes; j++) {
         int from = self->spec.sum.node[j].rank;
         for (size_t i = ours[0]; i < ours[1] && from != self->sync->rank; i++) {
             size_t n = self->runs.run[i].n;
             DS_TRY(
-                ds_mail_receive(self->mail[b % 2], from, DIRECT_PARTIALS, into, n * sizeof *into));
+                ds_mail_receive(self->mail[lane], from, DIRECT_PARTIALS, into, n * sizeof *into));
             into += n;
         }
     }
+    return DS_OK;
+}
+
+ds_status ds_exchange_direct_send(ds_exchange *self, size_t b)
+{
+    size_t ranks = (size_t)self->sync->ranks, rank = (size_t)self->sync->rank;
+    ds_mail *mail = self->mail[ds_exchange_lane(self, b)];
     for (size_t k = 1; k < ranks; k++) {
         size_t to = (rank + k) % ranks;
         const size_t *theirs = self->runs.begin + b * ranks + to;
-        for (size_t j = 0; j < node_begin[rank + 1] - node_begin[rank]; j++)
+        for (size_t j = 0; j < self->n_mine; j++)
             for (size_t i = theirs[0]; i < theirs[1]; i++)
-                DS_TRY(ds_mail_send(self->mail[b % 2], (int)to, DIRECT_PARTIALS,
+                DS_TRY(ds_mail_send(mail, (int)to, DIRECT_PARTIALS,
                                     self->block[j] + self->runs.run[i].at,
                                     self->runs.run[i].n * sizeof(float)));
     }
-    return ds_mail_start(self->mail[b % 2]);
+    return ds_mail_start(mail);
 }
 
 /* Bucket b has arrived: our slices, run by run. */
@@ -121,7 +142,7 @@ static void exchange_direct_own(ds_exchange *self, size_t b, const ds_owner_task
         all += self->runs.run[i].n;
     for (size_t i = ours[0]; i < ours[1]; before += self->runs.run[i].n, i++) {
         const ds_run *run = &self->runs.run[i];
-        const float *from = self->inbox[b % 2] + before;
+        const float *from = self->inbox[ds_exchange_lane(self, b)] + before;
         for (size_t j = 0; j < self->spec.sum.n_nodes; j++) {
             bool own = self->spec.sum.node[j].rank == self->sync->rank;
             self->owner.source[j] =
@@ -137,9 +158,9 @@ static void exchange_direct_own(ds_exchange *self, size_t b, const ds_owner_task
 /* Start sending bucket b's new parameters of ours, and receiving the others'. */
 static ds_status exchange_direct_post_news(ds_exchange *self, size_t b)
 {
-    ds_mail *news = self->news[b % 2];
+    ds_mail *news = self->news[ds_exchange_order(self, b) % 2];
     size_t ranks = (size_t)self->sync->ranks, rank = (size_t)self->sync->rank;
-    DS_TRY(ds_mail_wait(news)); /* bucket b - 2 */
+    DS_TRY(ds_mail_wait(news)); /* of two buckets before */
     const size_t *ours = self->runs.begin + b * ranks + rank;
     for (size_t k = 1; k < ranks; k++) {
         size_t from = (rank + ranks - k) % ranks, to = (rank + k) % ranks;
@@ -161,16 +182,23 @@ static ds_status exchange_direct_wait_news(const ds_exchange *self)
     return ds_mail_wait(self->news[1]);
 }
 
+/* The i-th bucket to go, unless it is on its way already. */
+static ds_status exchange_direct_post(ds_exchange *self, size_t i)
+{
+    if (self->overlap.on || i >= self->sync->spec.plan->n_buckets)
+        return DS_OK;
+    DS_TRY(ds_exchange_direct_receive(self, ds_exchange_bucket(self, i)));
+    return ds_exchange_direct_send(self, ds_exchange_bucket(self, i));
+}
+
 /* All buckets' partials come in and are treated by `task`; if it updates, parameters go out. */
 static ds_status exchange_direct_buckets(ds_exchange *self, const ds_owner_task *task)
 {
-    size_t n = self->sync->spec.plan->n_buckets;
-    if (n > 0)
-        DS_TRY(exchange_direct_post(self, 0));
-    for (size_t b = 0; b < n; b++) {
-        if (b + 1 < n)
-            DS_TRY(exchange_direct_post(self, b + 1));
-        DS_TRY(ds_mail_wait(self->mail[b % 2]));
+    DS_TRY(exchange_direct_post(self, 0));
+    for (size_t i = 0; i < self->sync->spec.plan->n_buckets; i++) {
+        size_t b = ds_exchange_bucket(self, i);
+        DS_TRY(exchange_direct_post(self, i + 1));
+        DS_TRY(ds_mail_wait(self->mail[ds_exchange_lane(self, b)]));
         exchange_direct_own(self, b, task);
         if (task->update)
             DS_TRY(exchange_direct_post_news(self, b));
@@ -197,7 +225,8 @@ static ds_status exchange_direct_ahead(ds_exchange *self, ds_owner_task task, ds
     task.reduce = task.squares = false;
     task.update = true;
     task.scale = ds_owner_scale(&self->owner, out->grad_norm);
-    for (size_t b = 0; b < self->sync->spec.plan->n_buckets; b++) {
+    for (size_t i = 0; i < self->sync->spec.plan->n_buckets; i++) {
+        size_t b = ds_exchange_bucket(self, i);
         exchange_direct_own(self, b, &task);
         DS_TRY(exchange_direct_post_news(self, b));
     }
@@ -208,6 +237,8 @@ static ds_status exchange_direct_ahead(ds_exchange *self, ds_owner_task task, ds
 ds_status ds_exchange_direct_tell(ds_exchange *self, const ds_step *step, ds_outcome *out)
 {
     int V = self->sync->spec.plan->shards;
+    if (self->overlap.on)
+        DS_TRY(ds_exchange_overlap_finish(self));
     for (int k = 0; k < V; k++) {
         self->words[k] = step->loss[k];
         self->words[V + k] = step->bad[k];
@@ -216,7 +247,7 @@ ds_status ds_exchange_direct_tell(ds_exchange *self, const ds_step *step, ds_out
     DS_TRY(ds_world_sum(self->sync->spec.world, self->words, 2 * (size_t)V + 1));
     ds_sync_judge(self->sync, step, self->words, self->words + V, out);
     out->word = (int)self->words[2 * V];
-    return DS_OK;
+    return out->finite || !self->overlap.on ? DS_OK : ds_exchange_overlap_drop(self);
 }
 
 ds_status ds_exchange_direct_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)

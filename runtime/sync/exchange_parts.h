@@ -15,6 +15,16 @@ typedef struct ds_told {
     int *word;
 } ds_told;
 
+/* Buckets that are sent before the step's end (exchange_overlap.c). */
+typedef struct ds_overlap {
+    bool on, begun;
+    size_t sent, arrived; /* buckets of this step, in their order */
+    size_t *missing;      /* (n_buckets) tensors whose gradients are still to come */
+    size_t *first, *end;  /* (n_params) buckets [first, end) that hold a tensor */
+    int64_t since_ns;     /* when something was last seen under way; 0: nothing is */
+    ds_status trouble;
+} ds_overlap;
+
 struct ds_exchange {
     ds_exchange_spec spec;
     ds_sync *sync;
@@ -30,10 +40,26 @@ struct ds_exchange {
     int turn; /* which of them this step uses */
     /* direct: */
     double *words;    /* (2 V + 1): losses, bad flags, word. NULL: not direct */
-    float *inbox[2];  /* partials of one bucket, for the bucket at hand and the next */
-    ds_mail *mail[2]; /* partials, as inbox */
+    size_t lanes;     /* buckets under way at once: 2, with overlap all */
+    float **inbox;    /* (lanes) partials of one bucket */
+    ds_mail **mail;   /* (lanes) partials, as inbox */
     ds_mail *news[2]; /* new parameters */
+    ds_overlap overlap;
 };
+
+/* Buckets go the way of the backward pass, the last one first; the i-th of them, and back. */
+static inline size_t ds_exchange_bucket(const ds_exchange *self, size_t i)
+{
+    return self->sync->spec.plan->n_buckets - 1 - i;
+}
+static inline size_t ds_exchange_order(const ds_exchange *self, size_t bucket)
+{
+    return self->sync->spec.plan->n_buckets - 1 - bucket;
+}
+static inline size_t ds_exchange_lane(const ds_exchange *self, size_t bucket)
+{
+    return ds_exchange_order(self, bucket) % self->lanes;
+}
 
 /* Local. Bytes of this rank's block of shared memory. */
 size_t ds_exchange_shared_bytes(ds_exchange *self);
@@ -47,6 +73,18 @@ ds_status ds_exchange_direct_tell(ds_exchange *self, const ds_step *step,
                                   ds_outcome *out) DS_NODISCARD;
 ds_status ds_exchange_direct_run(ds_exchange *self, const ds_exchange_job *job,
                                  ds_outcome *out) DS_NODISCARD;
+
+/* Local. Start bucket b: what others hold of our slices; what we hold of theirs. */
+ds_status ds_exchange_direct_receive(ds_exchange *self, size_t b) DS_NODISCARD;
+ds_status ds_exchange_direct_send(ds_exchange *self, size_t b) DS_NODISCARD;
+
+/* Local, alike on all ranks. Sets overlap.on; then room for it. */
+void ds_exchange_overlap_choose(ds_exchange *self);
+ds_status ds_exchange_overlap_create(ds_exchange *self) DS_NODISCARD;
+/* Local. The backward pass is over: all buckets are on their way, whatever it ended with. */
+ds_status ds_exchange_overlap_finish(ds_exchange *self) DS_NODISCARD;
+/* Local, waits for peers. Let what was sent arrive, for nobody. */
+ds_status ds_exchange_overlap_drop(ds_exchange *self) DS_NODISCARD;
 
 /* Local. Must the sum be known before anything is updated? */
 static inline bool ds_exchange_ahead(const ds_exchange *self)

@@ -149,6 +149,23 @@ float *ds_sync_partial(ds_sync *self, size_t i)
     return self->partial[i];
 }
 
+void ds_sync_ready(ds_sync *self, int64_t t, size_t param)
+{
+    if (self->ops->ready != NULL)
+        self->ops->ready(self, t, param);
+}
+
+void ds_sync_poll(ds_sync *self)
+{
+    if (self->ops->poll != NULL)
+        self->ops->poll(self);
+}
+
+int64_t ds_sync_hidden_ns(const ds_sync *self)
+{
+    return self->hidden_ns;
+}
+
 ds_status ds_sync_flat(ds_sync *self, const char *what, float **out)
 {
     return ds_arena_take(self->arena, self->spec.layout->n_floats, sizeof(float), what, out);

@@ -17,6 +17,7 @@ struct ds_sync {
     float **node_params; /* (n_partials), or NULL: params */
     const char *transport;
     void *state;
+    int64_t hidden_ns;
 };
 
 struct ds_sync_ops {
@@ -28,6 +29,9 @@ struct ds_sync_ops {
     /* Accepts a half-built self. */
     void (*destroy)(ds_sync *self);
     ds_status (*step)(ds_sync *self, const ds_step *step, ds_outcome *out);
+    /* Local, see sync.h; NULL: nothing is sent ahead. */
+    void (*ready)(ds_sync *self, int64_t t, size_t param);
+    void (*poll)(ds_sync *self);
     /* Collective. New parameters for all. */
     ds_status (*load)(ds_sync *self, const float *flat);
     ds_status (*gather_slot)(ds_sync *self, size_t s, float *flat);

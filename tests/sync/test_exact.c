@@ -1,6 +1,6 @@
 /* The exact sum against a serial reference, bit for bit: parameters, optimizer slots, norms; every
- * optimizer, 1..9 shards, small and large buckets, both transports, short batches with empty
- * shards, clipping. Run it by mpiexec on any number of ranks up to 9. */
+ * optimizer, 1..9 shards, small and large buckets, both transports, with and without overlap, short
+ * batches with empty shards, clipping. Run it by mpiexec on any number of ranks up to 9. */
 #include "rig.h"
 
 static ds_world *world;
@@ -11,10 +11,10 @@ static const char *describe(const test_case *c, int V, const char *what)
 {
     static char text[256];
     snprintf(text, sizeof text,
-             "%s: rank %d of %d, V %d, %s, %s, bucket %lld, clip %g, %lld samples", what,
-             ds_world_rank(world), ds_world_size(world), V, c->config.optimizer->name,
-             c->config.sync.transport, (long long)c->config.sync.bucket, c->config.clip_norm,
-             (long long)c->samples);
+             "%s: rank %d of %d, V %d, %s, %s, overlap %s, bucket %lld, clip %g, %lld samples",
+             what, ds_world_rank(world), ds_world_size(world), V, c->config.optimizer->name,
+             c->config.sync.transport, c->config.sync.overlap, (long long)c->config.sync.bucket,
+             c->config.clip_norm, (long long)c->samples);
     return text;
 }
 
@@ -55,13 +55,15 @@ static void run_case(const test_case *c, int V)
 
 static void every_case(const ds_optim_ops *optimizer, int V)
 {
-    static const char *const transport[] = {"auto", "direct"};
+    static const char *const transport[] = {"auto", "direct", "direct"};
+    static const char *const overlap[] = {"auto", "false", "true"};
     static const int64_t bucket[] = {16 << 10, 25 << 20};
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 12; i++) {
         test_case c;
         case_open(&c, optimizer, V, i & 1 ? 0.05 : 0);
-        c.config.sync.transport = transport[i >> 1 & 1];
-        c.config.sync.bucket = bucket[i >> 2 & 1];
+        c.config.sync.bucket = bucket[i >> 1 & 1];
+        c.config.sync.transport = transport[i >> 2];
+        c.config.sync.overlap = overlap[i >> 2];
         c.samples = (V + i) % 3 == 0 ? 5 : (V + i) % 3 == 1 ? 64 : 33; /* 5: empty shards */
         run_case(&c, V);
         ds_arena_destroy(&c.arena);
@@ -90,30 +92,43 @@ static const ds_optim_ops whole = {.name = "whole tensors",
                                    .slot_name = {"sum"},
                                    .step = whole_step};
 
-/* A bad shard on any rank: all know it, nothing moves. A sum that overflows likewise, with
- * clipping. */
-static void test_bad(const char *transport)
+/* A bad shard on any rank: all know it, nothing moves, and the next good step is as ever. A sum
+ * that overflows likewise, with clipping. */
+static void test_bad(const char *transport, const char *overlap)
 {
     test_case c;
     case_open(&c, ds_optim_find("sgd"), 9, 1e30);
     c.config.sync.transport = transport;
+    c.config.sync.overlap = overlap;
     rig r;
+    reference ref;
     rig_open(&r, world, &c);
     float *before = malloc(test_layout.n_floats * sizeof *before);
     memcpy(before, ds_sync_params(r.sync), test_layout.n_floats * sizeof *before);
     int first = ds_plan_shard_begin(r.plan, ds_world_rank(world));
     int end = ds_plan_shard_begin(r.plan, ds_world_rank(world) + 1);
     for (int bad = 0; bad < 9; bad++) {
-        rig_compute(&r, 0, c.samples, 0);
+        rig_compute(&r, bad % STEPS, c.samples, 0);
+        r.silent = bad % (ds_world_rank(world) + 2) == 0 ? (size_t)bad % (N_PARAMS + 1) : 0;
         for (int k = bad; k < 9; k += 2)
             if (first <= k && k < end && k % 2 == 0)
                 r.bad[k] = true;
             else if (first <= k && k < end)
                 r.loss[k] = (double)NAN;
-        ds_outcome out = rig_step(&r, &c, 0, false);
+        ds_outcome out = rig_step(&r, &c, bad, false);
         expect(!out.finite && out.bad_shard == bad, "bad shard", transport);
         expect(same_floats(before, ds_sync_params(r.sync)), "nothing moves", transport);
     }
+    r.silent = 0;
+    reference_open(&ref);
+    for (int t = 0; t < 2; t++) {
+        rig_compute(&r, t, c.samples, 0);
+        expect(rig_step(&r, &c, t, false).finite, "a good step after bad ones", transport);
+        reference_step(&ref, &c, 9, t);
+    }
+    compare(&r, &ref, &c);
+    reference_close(&ref);
+    memcpy(before, ds_sync_params(r.sync), test_layout.n_floats * sizeof *before);
     rig_compute(&r, 0, c.samples, 0);
     for (size_t j = 0; j < r.plan->node_begin[ds_world_rank(world) + 1] -
                                r.plan->node_begin[ds_world_rank(world)];
@@ -211,8 +226,9 @@ int main(int argc, char **argv)
     }
     for (int V = ds_world_size(world); V <= MAX_V; V++)
         every_case(&whole, V);
-    test_bad("auto");
-    test_bad("direct");
+    test_bad("auto", "auto");
+    test_bad("direct", "false");
+    test_bad("direct", "true");
     int64_t all = failures;
     if (ds_world_sum_int(world, &all, 1) != DS_OK || members == 0)
         all++;

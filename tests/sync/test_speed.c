@@ -29,8 +29,11 @@ static void speed_open(speed_case *self, ds_world *world, const char *strategy,
                        const char *transport)
 {
     case_open(&self->c, ds_optim_find("momentum"), 8, 0);
-    self->c.config.sync = (ds_sync_config){
-        .strategy = strategy, .compress = "none", .transport = transport, .bucket = 4 << 20};
+    self->c.config.sync = (ds_sync_config){.strategy = strategy,
+                                           .compress = "none",
+                                           .transport = transport,
+                                           .overlap = "auto",
+                                           .bucket = 4 << 20};
     self->r.world = world;
     self->best = 1e9;
     ds_sync_spec spec = {world, NULL, &mlp_layout, &self->c.config, ds_kernels_find("auto")};

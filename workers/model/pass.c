@@ -165,6 +165,12 @@ static ds_status pass_panel(panel *self, const ds_param *param)
     return DS_OK;
 }
 
+static void pass_poll(const ds_pass *pass)
+{
+    if (pass->poll != NULL)
+        pass->poll(pass->context);
+}
+
 static ds_status pass_gradients(const ds_workspace *self, ds_pass *pass, size_t l, int side)
 {
     const ds_model *m = self->spec.model;
@@ -181,6 +187,7 @@ static ds_status pass_gradients(const ds_workspace *self, ds_pass *pass, size_t 
         for (at.from = 0; at.from < param->rows; at.from = at.to) {
             at.to = at.from + step < param->rows ? at.from + step : param->rows;
             DS_TRY(pass_panel(&at, param));
+            pass_poll(pass);
         }
         if (pass->ready != NULL)
             pass->ready(pass->context, index);
@@ -210,6 +217,7 @@ static ds_status pass_input_gradients(const ds_workspace *self, const float *par
         ds_rows rows = ds_workspace_rows(self, l, side, pass->step, &pass->shard[s]);
         if (rows.n > 0)
             DS_TRY(ds_workspace_backward(self, l, params, &rows, &filled));
+        pass_poll(pass);
     }
     return DS_OK;
 }
