@@ -32,19 +32,21 @@ static size_t plan_report_most_shards(const ds_plan *plan)
     return most;
 }
 
-/* Two buckets' slices from all foreign nodes. */
-static size_t plan_report_inbox(const ds_plan *plan, int rank)
+/* Slices from all foreign nodes: of two buckets, of all where sending overlaps computing. */
+static size_t plan_report_inbox(const ds_plan *plan, const ds_config *config, int rank)
 {
-    size_t most = 0, ranks = (size_t)plan->ranks;
+    size_t most = 0, all = 0, ranks = (size_t)plan->ranks;
     size_t foreign = plan->n_nodes - (plan->node_begin[rank + 1] - plan->node_begin[rank]);
+    bool overlap = config->sync.overlap != NULL && strcmp(config->sync.overlap, "false") != 0;
     for (size_t b = 0; b < plan->n_buckets; b++) {
         const size_t *at = plan->bucket_begin + b * ranks + (size_t)rank;
         size_t floats = 0;
         for (size_t i = at[0]; i < at[1]; i++)
             floats += plan->slice[i].count;
         most = floats > most ? floats : most;
+        all += floats;
     }
-    return 2 * most * foreign * sizeof(float);
+    return (overlap ? all : 2 * most) * foreign * sizeof(float);
 }
 
 static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
@@ -58,7 +60,7 @@ static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
     report_row row = {.parameters = flat};
     row.gradients = flat * (plan->node_begin[rank + 1] - plan->node_begin[rank]);
     row.optimizer = slots * (plain ? flat : ds_plan_owned(plan, rank) * sizeof(float));
-    row.exchange = plain ? 0 : plan_report_inbox(plan, rank);
+    row.exchange = plain ? 0 : plan_report_inbox(plan, config, rank);
     if (model != NULL)
         row.activations = ds_workspace_bytes(model, ds_plan_pass_rows(plan, rank), (int)pass, true);
     row.idle = 1 - (double)shards / (double)plan_report_most_shards(plan);
