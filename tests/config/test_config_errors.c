@@ -89,7 +89,7 @@ static const struct {
      "4096"},
     {BASE "sync: {compress: fp16, block: 256}\n",
      "spiral.yaml:5:24: sync: unknown option 'block' (options: strategy, compress, transport, "
-     "bucket, replicas)"},
+     "overlap, bucket, replicas)"},
     {BASE "sync: {replicas: 0}\n",
      "spiral.yaml:5:18: sync: replicas is '0', expected int in [1, 1048576], or "
      "ranks"},
