@@ -47,6 +47,24 @@ static bool status_is_silent(const cJSON *status, double age)
     return age > 60;
 }
 
+/* Killed without a last word: `latest` tells what stands. */
+static void status_print_what_stands(const char *dir)
+{
+    char path[4200], target[256];
+    long long step = 0;
+    snprintf(path, sizeof path, "%s/latest", dir);
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    target[n > 0 ? n : 0] = '\0';
+    if (sscanf(target, "checkpoints/step-%lld.h5", &step) == 1)
+        printf(
+            "nobody is at it: killed without a word, or its host is lost; the checkpoint of step "
+            "%lld stands: go on with descent train ... --resume\n",
+            step);
+    else
+        printf("nobody is at it: killed without a word, or its host is lost, before its first "
+               "checkpoint: start again with descent train ... --resume\n");
+}
+
 static void status_print(const char *dir, const cJSON *status)
 {
     const char *state = status_text(status, "state"), *reason = status_text(status, "reason");
@@ -58,7 +76,7 @@ static void status_print(const char *dir, const cJSON *status)
     printf("last sign %.0f s ago, from process %.0f on %s\n", age, status_number(status, "pid"),
            status_text(status, "host"));
     if (silent)
-        printf("nobody seems to be at it: go on with descent train ... --resume\n");
+        status_print_what_stands(dir);
 }
 
 static ds_status status_run(ds_world *world, int argc, char **argv)

@@ -161,28 +161,31 @@ static void lifeline_outlive_mpirun(void)
     _exit(0);
 }
 
-/* The directory may lie behind the same dead link: what this cannot write it must not wait for. */
 static void lifeline_late(void *context, const char *line)
 {
-    const lifeline *self = context;
-    char why[2600];
+    lifeline *self = context;
+    size_t room = sizeof self->why;
     int64_t stands = lifeline_stands(self);
-    int n = snprintf(why, sizeof why, "%s; go on with --resume, from ", line);
+    int n = snprintf(self->why, room, "%s; go on with --resume, from ", line);
     if (stands >= 0)
-        snprintf(why + n, sizeof why - (size_t)n, "step %lld", (long long)stands);
+        snprintf(self->why + n, room - (size_t)n, "step %lld", (long long)stands);
     else
-        snprintf(why + n, sizeof why - (size_t)n, "where this run began");
-    signal(SIGALRM, SIG_DFL);
-    alarm(LIFELINE_LAST_WORD_S);
-    lifeline_say("error: ", why);
+        snprintf(self->why + n, room - (size_t)n, "where this run began");
+    lifeline_say("error: ", self->why);
     lifeline_outlive_mpirun();
-    if (lifeline_says_running(self))
-        lifeline_resumable(self, why);
 }
 
+/* The directory may be what hangs: the others have left by now, and this rank waits no longer than
+ * the alarm, which ends it also within a system call. */
 static void lifeline_leave(void *context)
 {
-    (void)context;
+    const lifeline *self = context;
+    if (self->why[0] != '\0') {
+        signal(SIGALRM, SIG_DFL);
+        alarm(LIFELINE_LAST_WORD_S);
+        if (lifeline_says_running(self))
+            lifeline_resumable(self, self->why);
+    }
     _exit(ds_exit_code(DS_STOPPED));
 }
 
