@@ -1,11 +1,9 @@
 /* Who is late: tables as rank 0 may see them, and the verdict that a person would give. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <check.h>
-
 #include "../../runtime/comm/watch_parts.h"
+#include "../base/suite.h"
 
 #define SECOND INT64_C(1000000000)
 enum { RANKS = 4 };
