@@ -11,6 +11,7 @@ struct ds_world {
     int rank, size, hosts, host_ranks;
     char host[MPI_MAX_PROCESSOR_NAME];
     int *count, *first;     /* (size) each: room for MPI's int arguments */
+    bool *near;             /* (size): on this host */
     struct ds_watch *watch; /* or NULL */
 };
 

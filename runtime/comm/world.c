@@ -23,7 +23,10 @@ static ds_status world_alloc(int rank, int size, ds_world **out)
     ds_world *self = calloc(1, sizeof *self);
     DS_CHECK(self != NULL, DS_ERR_NOMEM, "no memory for a world of %d ranks", size);
     self->count = calloc((size_t)size * 2, sizeof *self->count);
-    if (self->count == NULL) {
+    self->near = calloc((size_t)size, sizeof *self->near);
+    if (self->count == NULL || self->near == NULL) {
+        free(self->count);
+        free(self->near);
         free(self);
         return DS_FAIL(DS_ERR_NOMEM, "no memory for a world of %d ranks", size);
     }
@@ -42,10 +45,19 @@ static ds_status world_alloc(int rank, int size, ds_world **out)
 static ds_status world_count_hosts(ds_world *self)
 {
     MPI_Comm host;
+    MPI_Group all, here;
     int rank = 0;
     DS_MPI(MPI_Comm_split_type(self->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
     DS_MPI(MPI_Comm_rank(host, &rank));
     DS_MPI(MPI_Comm_size(host, &self->host_ranks));
+    DS_MPI(MPI_Comm_group(self->comm, &all));
+    DS_MPI(MPI_Comm_group(host, &here));
+    for (int i = 0, r = 0; i < self->host_ranks; i++) {
+        DS_MPI(MPI_Group_translate_ranks(here, 1, &i, all, &r));
+        self->near[r] = true;
+    }
+    DS_MPI(MPI_Group_free(&here));
+    DS_MPI(MPI_Group_free(&all));
     DS_MPI(MPI_Comm_free(&host));
     int first = rank == 0;
     DS_MPI_MEET(self, MPI_Allreduce(&first, &self->hosts, 1, MPI_INT, MPI_SUM, self->comm));
@@ -81,6 +93,7 @@ void ds_world_destroy(ds_world **world)
     if (self->comm != MPI_COMM_NULL && MPI_Finalized(&over) == MPI_SUCCESS && !over)
         MPI_Comm_free(&self->comm);
     free(self->count);
+    free(self->near);
     free(self);
     *world = NULL;
 }

@@ -1,5 +1,5 @@
 """Four hosts (network namespaces, tests/cluster) train together by the command lines of docs/hosts.md: the bits of one rank, whatever
-the placement. Skipped where there can be no namespaces. usage: several_hosts.py DESCENT SOURCE_ROOT"""
+the placement. Skipped where there can be no namespaces. usage: several_hosts.py DESCENT SOURCE_ROOT TEST_WORLD"""
 import pathlib
 import shlex
 import subprocess
@@ -18,11 +18,11 @@ seed: 7
 data:
   train: {format: csv, path: train.csv, target: kind}
   normalize: standard
-model: {input: [16], layers: [dense: {units: 256, activation: relu}, dense: {units: 130, activation: gelu}, dense: {units: 7}]}
+model: {input: [16], layers: [dense: {units: 1024, activation: relu}, dense: {units: 300, activation: gelu}, dense: {units: 7}]}
 loss: cross_entropy
 batch: {size: 64, shards: 8}
 optimizer: {name: adamw, lr: 0.002, clip_norm: 0.5}
-sync: {bucket: 64 KiB}
+sync: {bucket: 1 MiB}
 train: {epochs: 2, log_every: 5}
 checkpoint: {every_steps: 20}
 """
@@ -65,6 +65,14 @@ def placements(folder, hosts, one, options, rows):
                   f"{start.get('ranks')} on {start.get('hosts')}")
 
 
+def messages(hosts):
+    """The test of messages and small collectives, between hosts: there they travel in pieces."""
+    done = subprocess.run(hosts.mpirun("--hostfile", hosts.file, *cluster.INTERFACE, sys.argv[3]), env=environment(), capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, timeout=60)
+    good = done.returncode == 0 and "world of 4 on 4 hosts" in done.stdout
+    tap.point(good, "messages between hosts arrive whole", " ".join(done.stdout.splitlines()[:1]) if good else done.stdout + done.stderr)
+
+
 def goes_on(folder, hosts, one, options):
     """Begun on four hosts, gone on with on two, then on none but this."""
     run(folder, hosts, "moves", [*options, "--map-by", "node", "-n", "4"], "--set", "train.max_steps=12", "--set", "train.epochs=0")
@@ -90,6 +98,7 @@ def main():
         if tap.point(done.code == 0 and one, "one rank", one or done):
             placements(folder, hosts, one, options, rows)
             goes_on(folder, hosts, one, options)
+        messages(hosts)
     tap.done()
 
 
