@@ -75,6 +75,16 @@ typedef struct ds_data_config {
     ds_normalize normalize;
 } ds_data_config;
 
+/* How the optimizer treats tensors whose names fit a pattern, where not as all others. */
+typedef struct ds_optim_group {
+    const char *match;   /* as fnmatch: "dense1/?*" */
+    const ds_value *at;  /* of `match` */
+    const void *options; /* the optimizer's, with the group's weight_decay */
+    double lr_scale, l1, l2;
+    bool as_vector; /* a matrix is treated as a bias is: by Adam in muon, without a rate of its own
+                       in lars */
+} ds_optim_group;
+
 typedef struct ds_config {
     const char *path; /* of the file, absolute, or "" for a text from memory */
     const ds_value *root;
@@ -87,6 +97,11 @@ typedef struct ds_config {
     const ds_optim_ops *optimizer;
     const void *optimizer_options;
     double lr, clip_norm;
+    double l1, l2;            /* penalties l1 sum |w| + l2/2 sum w^2 */
+    double ema;               /* 0: no averaged weights */
+    const void *bias_options; /* of biases and gains, without decay; NULL: as all others */
+    size_t n_groups;
+    const ds_optim_group *group; /* the first that fits counts */
     const ds_lr_ops *schedule;
     const void *schedule_options;
     int64_t warmup_steps;

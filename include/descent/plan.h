@@ -40,6 +40,25 @@ typedef struct ds_plan {
     ds_arena *arena;
 } ds_plan;
 
+/* How the optimizer treats a tensor. */
+typedef struct ds_rule {
+    const void *options;
+    double lr_scale, l1, l2;
+    ds_matrix matrix; /* dims 1 where a group says `as_vector` */
+} ds_rule;
+/* Local, a pure function. */
+DS_API ds_rule ds_plan_rule(const ds_config *config, const ds_param *param);
+/* Local. Is that slot of that tensor kept (averaged weights are slot n_slots)? False for frozen
+ * ones. */
+DS_API bool ds_plan_uses_slot(const ds_config *config, const ds_param *param, size_t slot);
+/* Local. Has any tensor an l1 or l2 penalty? */
+DS_API bool ds_plan_penalised(const ds_config *config);
+/* Local. Slots of the optimizer, and one more for averaged weights where they are on. */
+static inline size_t ds_plan_slots(const ds_config *config)
+{
+    return config->optimizer == NULL ? 0 : config->optimizer->n_slots + (config->ema > 0);
+}
+
 /* Local. Do replicas shape the numbers? Not in the exact sum of uncompressed gradients. */
 DS_API bool ds_plan_replicated(const ds_config *config);
 /* Local. `layout` and samples as the ranks agreed. reach TENSOR keeps tensors whole. Errors: USAGE

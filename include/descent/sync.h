@@ -52,7 +52,7 @@ DS_API const char *ds_sync_transport(const ds_sync *self);
  * this rank's i-th node's sum (plan: node_begin[rank] + i). */
 DS_API float *ds_sync_partial(ds_sync *self, size_t i);
 /* Collective. New parameters, the same flat block brought by all ranks (initial values, a
- * checkpoint). */
+ * checkpoint). Averaged weights start from them. */
 DS_API ds_status ds_sync_load(ds_sync *self, const float *flat) DS_NODISCARD;
 
 /* What a rank brings to a step. */
@@ -79,8 +79,8 @@ DS_API int64_t ds_sync_hidden_ns(const ds_sync *self);
  * parameters. Allocates nothing. Errors: MPI, with rank, host and step: the caller must abort. */
 DS_API ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
 
-/* Collective. Optimizer slot s as one whole flat block on every rank; and back (each keeps its
- * part). */
+/* Collective. Optimizer slot s (averaged weights are slot n_slots) as one whole flat block on every
+ * rank; and back (each keeps its part). */
 DS_API ds_status ds_sync_gather_slot(ds_sync *self, size_t s, float *flat) DS_NODISCARD;
 DS_API ds_status ds_sync_load_slot(ds_sync *self, size_t s, const float *flat) DS_NODISCARD;
 

@@ -191,7 +191,7 @@ ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw, ds_valu
                                     .fallback = "adamw",
                                     .common = ds_config_optimizer_options,
                                     .at = named_optim_at};
-    ds_raw_named common = {0};
+    ds_raw_optimizer common = {0};
     named_found found = {0};
     DS_TRY(named_read(self, &kind, raw, &common, &found));
     self->optimizer = ds_optim_at(found.index);
@@ -200,6 +200,10 @@ ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw, ds_valu
     self->optimizer_options = found.options;
     self->lr = common.lr;
     self->clip_norm = common.clip_norm;
+    self->l1 = common.l1;
+    self->l2 = common.l2;
+    self->ema = common.ema;
+    DS_TRY(ds_config_take_groups(self, found.options, &common));
     return named_resolve(self, &kind, raw, &common, &found, root);
 }
 

@@ -35,11 +35,22 @@ typedef struct ds_raw_data {
 typedef struct ds_raw_fraction {
     double fraction;
 } ds_raw_fraction;
-typedef struct ds_raw_named { /* loss, optimizer, lr: what is common to all members */
+typedef struct ds_raw_named { /* loss, lr: what is common to all members */
     const char *name;
-    double lr, clip_norm;
     int64_t warmup_steps;
 } ds_raw_named;
+typedef struct ds_raw_optimizer {
+    const char *name;
+    double lr, clip_norm, l1, l2, ema;
+    bool decay_bias;
+    const ds_value *groups;
+} ds_raw_optimizer;
+typedef struct ds_raw_group {
+    const char *match;
+    double lr_scale, l1, l2;
+    const ds_value *weight_decay;
+    bool as_vector;
+} ds_raw_group;
 typedef struct ds_raw_batch {
     int64_t size, accumulate;
     const ds_value *shards;
@@ -75,10 +86,10 @@ typedef struct ds_raw_patience {
 
 extern const ds_option ds_config_root_options[], ds_config_data_options[],
     ds_config_fraction_options[], ds_config_loss_options[], ds_config_batch_options[],
-    ds_config_optimizer_options[], ds_config_lr_options[], ds_config_sync_options[],
-    ds_config_compute_options[], ds_config_train_options[], ds_config_eval_options[],
-    ds_config_stop_options[], ds_config_patience_options[], ds_config_checkpoint_options[],
-    ds_config_watch_options[];
+    ds_config_optimizer_options[], ds_config_group_options[], ds_config_lr_options[],
+    ds_config_sync_options[], ds_config_compute_options[], ds_config_train_options[],
+    ds_config_eval_options[], ds_config_stop_options[], ds_config_patience_options[],
+    ds_config_checkpoint_options[], ds_config_watch_options[];
 
 /* Local. Fill part of `self` from the raw value of a section (NULL: absent) and append the resolved
  * map to `root`. */
@@ -98,6 +109,10 @@ ds_status ds_config_take_checkpoint(ds_config *self, const ds_value *raw,
                                     ds_value *root) DS_NODISCARD;
 /* Local. sync.replicas of *raw (NULL: absent) into self; *raw becomes its resolved value. */
 ds_status ds_config_read_replicas(ds_config *self, const ds_value **raw) DS_NODISCARD;
+/* Local. Groups and the options of biases from the raw section (a missing list becomes an empty
+ * one); options are those of all other tensors. */
+ds_status ds_config_take_groups(ds_config *self, const void *options,
+                                ds_raw_optimizer *raw) DS_NODISCARD;
 /* Local. A new map `key` at the place of `raw` (may be NULL), appended to `root`. */
 ds_status ds_config_open(ds_config *self, const char *key, const ds_value *raw, ds_value *root,
                          ds_value **out) DS_NODISCARD;

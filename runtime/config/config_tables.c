@@ -86,9 +86,26 @@ const ds_option ds_config_batch_options[] = {
     END,
 };
 const ds_option ds_config_optimizer_options[] = {
-    TEXT(ds_raw_named, name, "adamw", 0, "the optimizer"),
-    REAL(ds_raw_named, lr, "0.001", DS_ABOVE_0, HUGE_VAL, "the base learning rate"),
-    REAL(ds_raw_named, clip_norm, "0", 0, HUGE_VAL, "largest norm of the gradient; 0: any"),
+    TEXT(ds_raw_optimizer, name, "adamw", 0, "the optimizer"),
+    REAL(ds_raw_optimizer, lr, "0.001", DS_ABOVE_0, HUGE_VAL, "the base learning rate"),
+    REAL(ds_raw_optimizer, clip_norm, "0", 0, HUGE_VAL, "largest norm of the gradient; 0: any"),
+    REAL(ds_raw_optimizer, l1, "0", 0, HUGE_VAL, "adds l1 sum |w| to the training loss"),
+    REAL(ds_raw_optimizer, l2, "0", 0, HUGE_VAL, "adds l2/2 sum w^2 to the training loss"),
+    REAL(ds_raw_optimizer, ema, "0", 0, DS_BELOW_1,
+         "evaluate running means of the weights, as 0.999; 0: the weights"),
+    BOOL(ds_raw_optimizer, decay_bias, "true", 0,
+         "false: no weight decay or penalty on biases and gains"),
+    VALUE(ds_raw_optimizer, groups, "a list, as [{match: dense1/*, lr_scale: 0.1}]", 0,
+          "tensors that are treated otherwise; the first that fits counts"),
+    END,
+};
+const ds_option ds_config_group_options[] = {
+    TEXT(ds_raw_group, match, NULL, REQUIRED, "pattern of tensor names: dense1/weight, */bias"),
+    REAL(ds_raw_group, lr_scale, "1", 0, HUGE_VAL, "their rate as a part of lr"),
+    VALUE(ds_raw_group, weight_decay, "real >= 0", 0, "instead of the optimizer's"),
+    REAL(ds_raw_group, l1, NULL, 0, HUGE_VAL, "instead of optimizer.l1"),
+    REAL(ds_raw_group, l2, NULL, 0, HUGE_VAL, "instead of optimizer.l2"),
+    BOOL(ds_raw_group, as_vector, "false", 0, "treat matrices as biases (muon, lars)"),
     END,
 };
 const ds_option ds_config_lr_options[] = {
@@ -186,6 +203,7 @@ static const struct {
     {"loss.", ds_config_loss_options},
     {"batch.", ds_config_batch_options},
     {"optimizer.", ds_config_optimizer_options},
+    {"optimizer.groups.", ds_config_group_options},
     {"lr.", ds_config_lr_options},
     {"sync.", ds_config_sync_options},
     {"compute.", ds_config_compute_options},

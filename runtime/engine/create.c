@@ -202,6 +202,7 @@ static ds_status create_plan(ds_trainer *self)
         return DS_OK;
     size_t samples =
         self->splits->train != NULL ? self->splits->train->n : (size_t)self->config->batch.size;
+    self->penalised = ds_plan_penalised(self->config);
     DS_TRY(ds_plan_create(self->config, ds_model_layout(self->model), samples,
                           ds_world_size(self->world), &self->plan));
     return memory_check(self);

@@ -10,6 +10,7 @@ typedef struct evaluation {
     ds_trainer *trainer;
     const ds_dataset *data;
     const ds_normalizer *normalizer;
+    const float *params;
     size_t rows, n_blocks, outputs;
     size_t columns; /* of block_sum: the loss; then |error| and error^2 by target */
 } evaluation;
@@ -54,9 +55,8 @@ static ds_status evaluate_block(const evaluation *e, size_t block, bool targets,
     ds_targets target = {.label = classes ? t->label : NULL,
                          .value = classes ? NULL : t->value,
                          .width = e->outputs};
-    return ds_model_forward(t->evaluating,
-                            t->sync != NULL ? ds_sync_params(t->sync) : t->own_params, *n,
-                            targets ? &target : NULL, targets ? loss : NULL);
+    return ds_model_forward(t->evaluating, e->params, *n, targets ? &target : NULL,
+                            targets ? loss : NULL);
 }
 
 static size_t evaluate_argmax(const float *z, size_t n)
@@ -142,10 +142,30 @@ static void evaluate_scores(const evaluation *e, const double *total, ds_scores 
     out->r2 = evaluate_r2(e, total);
 }
 
+/* The weights to judge: averaged ones where they are kept, then in `staging`. */
+static ds_status evaluate_params(evaluation *e)
+{
+    ds_trainer *t = e->trainer;
+    e->params = ds_trainer_params(t);
+    if (t->sync == NULL || t->config->ema <= 0)
+        return DS_OK;
+    const ds_layout *layout = ds_model_layout(t->model);
+    DS_TRY(ds_sync_gather_slot(t->sync, t->config->optimizer->n_slots, t->staging));
+    for (size_t p = 0; p < layout->n_params; p++) {
+        const ds_param *param = &layout->param[p];
+        if (!param->trainable)
+            memcpy(t->staging + param->offset, e->params + param->offset,
+                   ds_param_floats(param) * sizeof *t->staging);
+    }
+    e->params = t->staging;
+    return DS_OK;
+}
+
 static ds_status evaluate_data(ds_trainer *self, const ds_dataset *data, ds_scores *out)
 {
     evaluation e = evaluate_plan(self, data, &self->splits->normalizer);
     ds_watch_note(self->world, DS_PHASE_EVALUATION, self->step);
+    DS_TRY(evaluate_params(&e));
     size_t n_sums = e.n_blocks * e.columns;
     memset(self->block_sum, 0, n_sums * sizeof *self->block_sum);
     if (self->confusion != NULL)
@@ -199,6 +219,7 @@ ds_status ds_trainer_predict_data(ds_trainer *self, const ds_dataset *data, floa
     const ds_normalizer none = {.scale = 1};
     evaluation e =
         evaluate_plan(self, data, self->splits != NULL ? &self->splits->normalizer : &none);
+    DS_TRY(evaluate_params(&e));
     DS_TRY(ds_agree(self->world, evaluate_outputs(&e, out)));
     for (size_t b = 0; b < e.n_blocks; b++) {
         size_t from = b * e.rows, n = data->n - from < e.rows ? data->n - from : e.rows;

@@ -23,12 +23,13 @@ static ds_status restore_tensor(const ds_checkpoint *file, const char *path, ds_
 }
 
 ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group,
-                        bool trainable_only, float *flat)
+                        int slot, float *flat)
 {
     const ds_layout *layout = ds_model_layout(self->model);
     for (size_t i = 0; i < layout->n_params; i++) {
         const ds_param *param = &layout->param[i];
-        if (trainable_only && !param->trainable)
+        if ((slot == RESTORE_TRAINABLE && !param->trainable) ||
+            (slot >= 0 && !ds_plan_uses_slot(self->config, param, (size_t)slot)))
             continue;
         char path[512];
         snprintf(path, sizeof path, "%s/%s", group, param->name);
@@ -43,9 +44,25 @@ ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const
     return DS_OK;
 }
 
+/* A run that began without averaged weights has none in its file. */
+static bool restore_has_means(const ds_trainer *self, const ds_checkpoint *file)
+{
+    const ds_layout *layout = ds_model_layout(self->model);
+    bool any = false;
+    for (size_t i = 0; self->config->ema > 0 && i < layout->n_params && !any; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "/ema/%s", layout->param[i].name);
+        any = ds_checkpoint_find(file, path) < ds_checkpoint_n(file);
+    }
+    return any;
+}
+
 ds_status restore_params(ds_trainer *self, const ds_checkpoint *file, float *flat)
 {
-    return restore_block(self, file, "/parameters", false, flat);
+    DS_TRY(restore_block(self, file, "/parameters", RESTORE_PARAMETERS, flat));
+    if (!self->inference || !restore_has_means(self, file))
+        return DS_OK;
+    return restore_block(self, file, "/ema", (int)self->config->optimizer->n_slots, flat);
 }
 
 static ds_status restore_int(const ds_checkpoint *file, const char *name, int64_t *out)
@@ -225,10 +242,13 @@ ds_status restore_run(ds_trainer *self, const ds_checkpoint *file, const ds_trai
 {
     const ds_optim_ops *optimizer = self->config->optimizer;
     DS_TRY(ds_agree(self->world, restore_counters(self, file, spec)));
-    for (size_t s = 0; s < optimizer->n_slots; s++) {
-        char group[128];
-        snprintf(group, sizeof group, "/optimizer/%s", optimizer->slot_name[s]);
-        DS_TRY(ds_agree(self->world, restore_block(self, file, group, true, self->staging)));
+    size_t n_slots = optimizer->n_slots + restore_has_means(self, file);
+    for (size_t s = 0; s < n_slots; s++) {
+        char group[128] = "/ema";
+        if (s < optimizer->n_slots)
+            snprintf(group, sizeof group, "/optimizer/%s", optimizer->slot_name[s]);
+        memset(self->staging, 0, ds_model_layout(self->model)->n_floats * sizeof(float));
+        DS_TRY(ds_agree(self->world, restore_block(self, file, group, (int)s, self->staging)));
         DS_TRY(ds_sync_load_slot(self->sync, s, self->staging));
     }
     return restore_sync(self, file);

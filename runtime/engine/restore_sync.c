@@ -58,7 +58,8 @@ static ds_status restore_state(ds_trainer *self, const ds_checkpoint *file, cons
     ds_sync_saved saved = {name, restore_then_replicas(file)};
     snprintf(group, sizeof group, "%s%s", restore_group, name);
     memset(self->staging, 0, ds_model_layout(self->model)->n_floats * sizeof *self->staging);
-    DS_TRY(ds_agree(self->world, restore_block(self, file, group, true, self->staging)));
+    DS_TRY(
+        ds_agree(self->world, restore_block(self, file, group, RESTORE_TRAINABLE, self->staging)));
     return ds_sync_load_state(self->sync, &saved, self->staging, used);
 }
 

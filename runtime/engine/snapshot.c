@@ -40,7 +40,7 @@ static ds_status snapshot_stage_block(void *context, size_t which, void *out)
     snapshot *self = context;
     ds_trainer *t = self->trainer;
     size_t group = which / ds_model_layout(t->model)->n_params;
-    size_t slots = t->config->optimizer->n_slots;
+    size_t slots = ds_plan_slots(t->config);
     if (group != self->group && group <= slots)
         DS_TRY(ds_sync_gather_slot(t->sync, group - 1, t->staging));
     else if (group != self->group)
@@ -60,7 +60,7 @@ static size_t snapshot_states(const ds_trainer *t)
 
 static size_t snapshot_groups(const ds_trainer *t)
 {
-    return 1 + t->config->optimizer->n_slots + snapshot_states(t);
+    return 1 + ds_plan_slots(t->config) + snapshot_states(t);
 }
 
 static ds_status snapshot_path(snapshot *self, size_t group, const char *name, char **path)
@@ -72,7 +72,9 @@ static ds_status snapshot_path(snapshot *self, size_t group, const char *name, c
     if (group <= optimizer->n_slots)
         return ds_arena_printf(self->arena, path, "/optimizer/%s/%s",
                                optimizer->slot_name[group - 1], name);
-    const char *state = ds_sync_state_at(t->sync, group - 1 - optimizer->n_slots);
+    if (group <= ds_plan_slots(t->config))
+        return ds_arena_printf(self->arena, path, "/ema/%s", name);
+    const char *state = ds_sync_state_at(t->sync, group - 1 - ds_plan_slots(t->config));
     return ds_arena_printf(self->arena, path, "/sync/%s/%s", state, name);
 }
 
@@ -84,6 +86,9 @@ static ds_status snapshot_tensors(snapshot *self)
         size_t group = i / n_params;
         char *path = NULL;
         if (group > 0 && !param->trainable)
+            continue;
+        if (group > 0 && group <= ds_plan_slots(self->trainer->config) &&
+            !ds_plan_uses_slot(self->trainer->config, param, group - 1))
             continue;
         DS_TRY(snapshot_path(self, group, param->name, &path));
         ds_entry *entry = &self->entry[self->n_entries++];

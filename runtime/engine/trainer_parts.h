@@ -61,6 +61,7 @@ struct ds_trainer {
     double *block_sum;
     int64_t *confusion;
     /* the run */
+    bool penalised; /* some tensor has an l1 or l2 penalty */
     int64_t step;
     int64_t loaded_step;        /* of the checkpoint this run goes on from; -1: a fresh run */
     _Atomic int64_t saved_step; /* of the newest checkpoint that stands; -1: none */
@@ -130,9 +131,11 @@ ds_status restore_replicas(ds_trainer *self, const ds_checkpoint *file,
 /* restore_sync.c. Collective. What the strategy keeps besides parameters and slots. Warns where the
  * config now asks for another way to synchronise. */
 ds_status restore_sync(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
-/* restore.c. Local. All tensors of the layout below `group` into a flat block. */
+/* restore.c. Local. Tensors of the layout below `group` into a flat block: all, the trainable ones,
+ * or those that use a slot (from 0). */
+enum { RESTORE_PARAMETERS = -1, RESTORE_TRAINABLE = -2 };
 ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group,
-                        bool trainable_only, float *flat) DS_NODISCARD;
+                        int slot, float *flat) DS_NODISCARD;
 /* restore.c. Local. An attribute of /run. */
 ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out) DS_NODISCARD;
 /* restore.c. Local. Normalisation and names of a file, into kept and names. */

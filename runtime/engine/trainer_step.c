@@ -26,6 +26,34 @@ static ds_status step_not_finite(ds_trainer *self, const batch_source *batch,
                    self->why);
 }
 
+/* l1 sum |w| + l2/2 sum w^2 over a tensor, in double, row by row. */
+static double step_penalty_of(const ds_param *param, const ds_rule *rule, const float *w)
+{
+    double sum = 0;
+    for (size_t r = 0; r < param->rows; r++, w += param->stride)
+        for (size_t c = 0; c < param->cols; c++) {
+            const double x = (double)w[c];
+            sum += rule->l1 * fabs(x) + 0.5 * rule->l2 * x * x;
+        }
+    return sum;
+}
+
+/* All ranks hold all parameters: each finds the same, nothing is sent. */
+static double step_penalty(const ds_trainer *self)
+{
+    const ds_layout *layout = ds_model_layout(self->model);
+    double sum = 0;
+    if (!self->penalised)
+        return 0;
+    for (size_t p = 0; p < layout->n_params; p++) {
+        const ds_param *param = &layout->param[p];
+        const ds_rule rule = ds_plan_rule(self->config, param);
+        if (param->trainable && (rule.l1 > 0 || rule.l2 > 0))
+            sum += step_penalty_of(param, &rule, ds_trainer_params(self) + param->offset);
+    }
+    return sum;
+}
+
 ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome)
 {
@@ -44,7 +72,9 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
                     .word = wish->word,
                     .want_norm = wish->norm};
     ds_watch_note(self->world, DS_PHASE_EXCHANGE, self->step);
+    double penalty = step_penalty(self); /* of the parameters that the losses are of */
     DS_TRY(ds_sync_step(self->sync, &step, outcome));
+    outcome->loss += penalty;
     ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
     if (!outcome->finite) {
         DS_TRY(ds_agree(self->world, mine));

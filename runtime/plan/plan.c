@@ -125,6 +125,7 @@ static ds_status plan_fill(ds_plan *self, const ds_config *config, const ds_layo
 {
     DS_TRY(plan_count_replicas(self, config));
     DS_TRY(plan_count_shards(self, config));
+    DS_TRY(ds_plan_check_groups(config, layout));
     plan_count_steps(self, config, samples);
     DS_TRY(plan_make_nodes(self));
     DS_TRY(ds_plan_cut_slices(self, config, layout));

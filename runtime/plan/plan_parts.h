@@ -11,4 +11,7 @@ ds_status ds_plan_cut_slices(ds_plan *self, const ds_config *config,
 ds_status ds_plan_make_hash(ds_plan *self, const ds_config *config,
                             const ds_layout *layout) DS_NODISCARD;
 
+/* Local. Does every group of the config meet a tensor? USAGE at its place. */
+ds_status ds_plan_check_groups(const ds_config *config, const ds_layout *layout) DS_NODISCARD;
+
 #endif

@@ -55,7 +55,7 @@ static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
     size_t flat = layout->n_floats * sizeof(float);
     size_t shards = (size_t)(ds_plan_shard_begin(plan, rank + 1) - ds_plan_shard_begin(plan, rank));
     size_t pass = shards < (size_t)plan->pass_shards ? shards : (size_t)plan->pass_shards;
-    size_t slots = config->optimizer != NULL ? config->optimizer->n_slots : 0;
+    size_t slots = ds_plan_slots(config);
     bool plain = strcmp(config->sync.strategy, "allreduce") == 0;
     report_row row = {.parameters = flat};
     row.gradients = flat * (plan->node_begin[rank + 1] - plan->node_begin[rank]);

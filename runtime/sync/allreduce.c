@@ -64,7 +64,10 @@ static ds_status allreduce_sum(ds_sync *self)
     if (self->n_partials > 1)
         ds_owner_all(&state->owner, &(ds_owner_task){.reduce = true});
     state->owner.overflow = false; /* the whole sum is judged below */
-    return ds_world_sum_float(self->spec.world, self->partial[0], self->spec.layout->n_floats);
+    DS_TRY(ds_world_sum_float(self->spec.world, self->partial[0], self->spec.layout->n_floats));
+    if (state->owner.penalised)
+        ds_owner_all(&state->owner, &(ds_owner_task){.penalise = true});
+    return DS_OK;
 }
 
 static ds_status allreduce_step(ds_sync *self, const ds_step *step, ds_outcome *out)

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "descent/simd.h"
+
 enum { OWNER_NOTHING = INT32_MAX, OWNER_DEPTH = 32 };
 
 ds_owner_spec ds_owner_spec_of(ds_sync *sync)
@@ -45,6 +47,47 @@ static void owner_count_blocks(ds_owner *self)
     }
 }
 
+/* What the config says of tensors is said of its own optimizer; another one treats all alike. */
+static ds_status owner_take_rules(ds_owner *self)
+{
+    const ds_sync_spec *spec = &self->spec.sync->spec;
+    size_t n = spec->layout->n_params;
+    DS_TRY(ds_arena_take(self->spec.sync->arena, n, sizeof *self->rule, "sync", &self->rule));
+    self->main = self->spec.optimizer == spec->config->optimizer &&
+                 self->spec.options == spec->config->optimizer_options;
+    for (size_t p = 0; p < n; p++) {
+        ds_rule *rule = &self->rule[p];
+        *rule = ds_plan_rule(spec->config, &spec->layout->param[p]);
+        if (!self->main)
+            *rule = (ds_rule){.options = self->spec.options, .lr_scale = 1, .matrix = rule->matrix};
+        self->penalised = self->penalised || rule->l1 > 0 || rule->l2 > 0;
+    }
+    return DS_OK;
+}
+
+/* Slots that a tensor uses, and scratch for the tensor of ours that wants most. */
+static ds_status owner_take_slots(ds_owner *self)
+{
+    const ds_sync_spec *spec = &self->spec.sync->spec;
+    const ds_optim_ops *optimizer = self->spec.optimizer;
+    ds_arena *arena = self->spec.sync->arena;
+    size_t most = 0, n_slots = self->main ? ds_plan_slots(spec->config) : optimizer->n_slots;
+    for (size_t s = 0; s < n_slots; s++) {
+        bool used = !self->main;
+        for (size_t p = 0; p < spec->layout->n_params; p++)
+            used = used || ds_plan_uses_slot(spec->config, &spec->layout->param[p], s);
+        if (used)
+            DS_TRY(ds_arena_take(arena, self->n_owned, sizeof(float), "optimizer state",
+                                 &self->slot[s]));
+    }
+    for (size_t i = 0; optimizer->scratch != NULL && i < spec->plan->n_slices; i++) {
+        const ds_rule *rule = &self->rule[spec->plan->slice[i].param];
+        size_t n = optimizer->scratch(rule->options, &rule->matrix);
+        most = self->owned_at[i] != SIZE_MAX && n > most ? n : most;
+    }
+    return ds_arena_take(arena, most, sizeof(float), "optimizer scratch", &self->scratch);
+}
+
 ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec)
 {
     const ds_plan *plan = spec->sync->spec.plan;
@@ -59,10 +102,8 @@ ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec)
                          &self->block_begin));
     owner_place_slices(self);
     owner_count_blocks(self);
-    for (size_t s = 0; s < spec->optimizer->n_slots; s++)
-        DS_TRY(
-            ds_arena_take(arena, self->n_owned, sizeof(float), "optimizer state", &self->slot[s]));
-    return DS_OK;
+    DS_TRY(owner_take_rules(self));
+    return owner_take_slots(self);
 }
 
 /* Compile the sum over [lo, hi), whose first node is *next; its result may use temp[depth] and
@@ -120,6 +161,36 @@ static const float *owner_sum(const ds_owner *self, size_t at, size_t n)
     return owner_operand(self, self->root, at);
 }
 
+DS_SIMD static void owner_average(float *restrict mean, size_t n, float keep, float take,
+                                  const float *restrict w)
+{
+    for (size_t i = 0; i < n; i++)
+        mean[i] = keep * mean[i] + take * w[i];
+}
+
+/* out = g + l1 sign(w) + l2 w; out may be g. */
+DS_SIMD static void owner_add_penalty(size_t n, float l1, float l2, const float *w, const float *g,
+                                      float *out)
+{
+    DS_IVDEP
+    for (size_t i = 0; i < n; i++) {
+        const float up = w[i] > 0 ? l1 : 0.0f, down = w[i] < 0 ? l1 : 0.0f;
+        out[i] = g[i] + ((up - down) + l2 * w[i]);
+    }
+}
+
+/* The gradient of the penalties, as of a sum over samples, joins the sum g in `reduced`. */
+static const float *owner_penalise(ds_owner *self, const ds_rule *rule, size_t at, size_t n,
+                                   const float *g)
+{
+    if (rule->l1 <= 0 && rule->l2 <= 0)
+        return g;
+    double samples = (double)self->samples;
+    owner_add_penalty(n, (float)(rule->l1 * samples), (float)(rule->l2 * samples),
+                      self->params + at, g, self->reduced + at);
+    return self->reduced + at;
+}
+
 /* Where slice i begins in a flat block. */
 static size_t owner_at(const ds_owner *self, size_t i)
 {
@@ -132,21 +203,36 @@ static size_t owner_at(const ds_owner *self, size_t i)
 static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const float *g,
                          const ds_owner_task *task)
 {
+    const ds_sync_spec *spec = &self->spec.sync->spec;
     const ds_optim_ops *optimizer = self->spec.optimizer;
-    ds_update update = {.n = n, .w = self->params + owner_at(self, i) + from, .g = g};
+    const ds_rule *rule = &self->rule[spec->plan->slice[i].param];
+    ds_update update = {.n = n,
+                        .w = self->params + owner_at(self, i) + from,
+                        .g = g,
+                        .scale = task->scale,
+                        .lr = task->lr * rule->lr_scale,
+                        .t = task->t,
+                        .matrix = rule->matrix,
+                        .kernels = spec->kernels,
+                        .scratch = self->scratch};
+    size_t own = self->owned_at[i] + from;
     for (size_t s = 0; s < optimizer->n_slots; s++)
-        update.slot[s] = self->slot[s] + self->owned_at[i] + from;
-    update.scale = task->scale;
-    update.lr = task->lr;
-    update.t = task->t;
-    optimizer->step(self->spec.options, &update);
+        update.slot[s] = self->slot[s] != NULL ? self->slot[s] + own : NULL;
+    optimizer->step(rule->options, &update);
+    double ema = self->main ? spec->config->ema : 0;
+    if (ema > 0)
+        owner_average(self->slot[optimizer->n_slots] + own, n, (float)ema, (float)(1 - ema),
+                      update.w);
 }
 
 /* The sum of one block, judged, squared and kept as asked. */
-static const float *owner_reduce(ds_owner *self, size_t at, size_t n, double *squares, bool keep)
+static const float *owner_reduce(ds_owner *self, const ds_rule *rule, size_t at, size_t n,
+                                 double *squares, bool keep)
 {
     const ds_kernels *k = self->spec.sync->spec.kernels;
     const float *g = owner_sum(self, at, n);
+    if (self->penalised && self->spec.only < 0) /* the sum of all */
+        g = owner_penalise(self, rule, at, n, g);
     if (squares != NULL) {
         *squares = k->squares(n, g);
         self->overflow |= !isfinite(*squares);
@@ -165,6 +251,7 @@ void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
 {
     const ds_sync_spec *spec = &self->spec.sync->spec;
     const ds_slice *slice = &spec->plan->slice[i];
+    const ds_rule *rule = &self->rule[slice->param];
     size_t start = owner_at(self, i);
     double *squares = self->block + self->block_begin[slice->param] + slice->first / DS_BLOCK;
     bool whole = self->spec.optimizer->reach != DS_REACH_ELEMENT;
@@ -173,7 +260,9 @@ void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
         size_t n = slice->count - from < DS_BLOCK ? slice->count - from : DS_BLOCK;
         const float *g = self->reduced + start + from;
         if (task->reduce)
-            g = owner_reduce(self, start + from, n, task->squares ? squares : NULL, keep);
+            g = owner_reduce(self, rule, start + from, n, task->squares ? squares : NULL, keep);
+        else if (task->penalise)
+            g = owner_penalise(self, rule, start + from, n, g);
         else if (task->squares)
             *squares = spec->kernels->squares(n, g);
         else if (task->check)
@@ -218,7 +307,7 @@ void ds_owner_export(const ds_owner *self, const float *owned, float *flat)
 {
     const ds_plan *plan = self->spec.sync->spec.plan;
     for (size_t i = 0; i < plan->n_slices; i++)
-        if (self->owned_at[i] != SIZE_MAX)
+        if (owned != NULL && self->owned_at[i] != SIZE_MAX)
             memcpy(flat + owner_at(self, i), owned + self->owned_at[i],
                    plan->slice[i].count * sizeof *flat);
 }
@@ -227,7 +316,7 @@ void ds_owner_import(const ds_owner *self, const float *flat, float *owned)
 {
     const ds_plan *plan = self->spec.sync->spec.plan;
     for (size_t i = 0; i < plan->n_slices; i++)
-        if (self->owned_at[i] != SIZE_MAX)
+        if (owned != NULL && self->owned_at[i] != SIZE_MAX)
             memcpy(owned + self->owned_at[i], flat + owner_at(self, i),
                    plan->slice[i].count * sizeof *flat);
 }

@@ -41,7 +41,12 @@ typedef struct ds_owner {
     float *reduced;    /* flat block that may keep sums between two passes */
     size_t n_owned;    /* floats */
     size_t *owned_at;  /* (n_slices) where a slice lies in the slots; SIZE_MAX: not ours */
-    float *slot[DS_OPTIM_MAX_SLOTS]; /* (n_owned) each */
+    float *slot[DS_OPTIM_MAX_SLOTS + 1]; /* (n_owned) each, NULL: not in use; averaged
+                                            weights last */
+    bool main;      /* the config's own optimizer: its groups and averaged weights count */
+    bool penalised; /* some tensor has an l1 or l2 penalty */
+    ds_rule *rule;  /* (n_params) */
+    float *scratch; /* the optimizer's */
     size_t n_blocks;
     size_t *block_begin; /* (n_params) number of a tensor's first DS_BLOCK */
     double *block;       /* (n_blocks) squares; may be shared with others */
@@ -52,7 +57,8 @@ typedef struct ds_owner {
  * not reduce finds it there. */
 typedef struct ds_owner_task {
     bool reduce, squares, update;
-    bool check; /* without reduce or squares: is the sum at hand finite? */
+    bool penalise; /* alone, where a reduce was not of all nodes: add the penalties to the sum */
+    bool check;    /* without reduce or squares: is the sum at hand finite? */
     float scale;
     double lr;
     int64_t t;

@@ -54,6 +54,19 @@ static ds_status sync_choice(const ds_config *config, const char *key, const cha
     return ds_value_fail(at, "sync.%s: there is no '%s'; known: %s", key, found, all);
 }
 
+/* Averaged weights and penalties belong to the one update of all ranks. */
+static ds_status sync_check_update(const ds_config *config)
+{
+    const char *strategy = config->sync.strategy;
+    if (strcmp(strategy, "exact") == 0 || strcmp(strategy, "allreduce") == 0)
+        return DS_OK;
+    bool penalty = ds_plan_penalised(config);
+    DS_CHECK(config->ema <= 0 && !penalty, DS_ERR_USAGE,
+             "optimizer.%s goes with sync.strategy exact or allreduce only, found %s",
+             penalty ? "l1 and l2" : "ema", strategy);
+    return DS_OK;
+}
+
 ds_status ds_sync_check(const ds_config *config)
 {
     static const char *const transports[] = {"auto", "shared", "direct"};
@@ -62,6 +75,7 @@ ds_status ds_sync_check(const ds_config *config)
         names[i] = sync_table[i]->name;
     DS_TRY(sync_choice(config, "strategy", config->sync.strategy, SYNC_N, names));
     DS_TRY(sync_choice(config, "transport", config->sync.transport, 3, transports));
+    DS_TRY(sync_check_update(config));
     if (config->sync.codec.ops != NULL && !sync_find(config->sync.strategy)->codecs)
         return ds_value_fail(ds_value_find(ds_value_find(config->root, "sync"), "compress"),
                              "sync.compress is '%s', but strategy '%s' sends floats as they are: "
@@ -197,7 +211,10 @@ static ds_status sync_told(const ds_sync *self, ds_status st, const char *phase)
 
 ds_status ds_sync_load(ds_sync *self, const float *flat)
 {
-    return sync_told(self, self->ops->load(self, flat), "loading parameters");
+    DS_TRY(sync_told(self, self->ops->load(self, flat), "loading parameters"));
+    if (self->spec.config->ema > 0) /* means begin with the values they are means of */
+        return ds_sync_load_slot(self, self->spec.config->optimizer->n_slots, flat);
+    return DS_OK;
 }
 
 ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out)
@@ -208,13 +225,13 @@ ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out)
 
 ds_status ds_sync_gather_slot(ds_sync *self, size_t s, float *flat)
 {
-    DS_ASSERT(s < self->spec.config->optimizer->n_slots);
+    DS_ASSERT(s < ds_plan_slots(self->spec.config));
     return sync_told(self, self->ops->gather_slot(self, s, flat), "gathering optimizer state");
 }
 
 ds_status ds_sync_load_slot(ds_sync *self, size_t s, const float *flat)
 {
-    DS_ASSERT(s < self->spec.config->optimizer->n_slots);
+    DS_ASSERT(s < ds_plan_slots(self->spec.config));
     return sync_told(self, self->ops->load_slot(self, s, flat), "loading optimizer state");
 }
 

@@ -10,6 +10,8 @@ import math
 import pathlib
 import sys
 
+import numpy as np
+
 try:
     import torch
 except ImportError:
@@ -39,7 +41,84 @@ OPTIMIZERS = {
     "adam_betas": (torch.optim.Adam, dict(lr=0.02, betas=(0.8, 0.95), eps=1e-4)),
     "adamw": (torch.optim.AdamW, dict(lr=0.01, weight_decay=0.01)),
     "adamw_decay": (torch.optim.AdamW, dict(lr=0.01, weight_decay=0.3)),
+    "rmsprop": (torch.optim.RMSprop, dict(lr=0.01)),
+    "rmsprop_decay": (torch.optim.RMSprop, dict(lr=0.01, alpha=0.9, eps=1e-5, weight_decay=0.1)),
+    "rmsprop_momentum": (torch.optim.RMSprop, dict(lr=0.01, momentum=0.8)),
+    "rmsprop_centered": (torch.optim.RMSprop, dict(lr=0.01, centered=True)),
+    "rmsprop_all": (torch.optim.RMSprop, dict(lr=0.01, alpha=0.95, momentum=0.9, centered=True, weight_decay=0.05)),
+    "adagrad": (torch.optim.Adagrad, dict(lr=0.05)),
+    "adagrad_all": (torch.optim.Adagrad, dict(lr=0.05, lr_decay=0.1, initial_accumulator_value=0.2, weight_decay=0.1)),
 }
+
+
+# What PyTorch 1.13 has not: each paper's formula in double, on a vector of WIDTH (a bias) or a matrix (out, in).
+def lion(w, g, s, t, lr=1e-3, beta1=0.9, beta2=0.99, decay=0.0):
+    m = s.get("m", 0 * w)
+    s["m"] = beta2 * m + (1 - beta2) * g
+    return w - lr * (np.sign(beta1 * m + (1 - beta1) * g) + decay * w)
+
+
+def lars(w, g, s, t, lr=0.1, momentum=0.9, trust=0.001, decay=0.0, adapt_bias=False):
+    rate = 1.0
+    if w.ndim < 2 and not adapt_bias:
+        decay = 0.0
+    else:
+        rate = trust * np.linalg.norm(w) / (np.linalg.norm(g) + decay * np.linalg.norm(w))
+    s["v"] = momentum * s.get("v", 0 * w) + lr * rate * (g + decay * w)
+    return w - s["v"]
+
+
+def lamb(w, g, s, t, lr=0.01, beta1=0.9, beta2=0.999, eps=1e-6, decay=0.01):
+    s["m"] = beta1 * s.get("m", 0 * w) + (1 - beta1) * g
+    s["v"] = beta2 * s.get("v", 0 * w) + (1 - beta2) * g * g
+    u = s["m"] / (1 - beta1**t) / (np.sqrt(s["v"] / (1 - beta2**t)) + eps) + decay * w
+    return w - lr * np.linalg.norm(w) / np.linalg.norm(u) * u
+
+
+def muon(w, g, s, t, lr=0.02, momentum=0.95, nesterov=True, decay=0.0):
+    if w.ndim < 2:  # Adam at lr * 0.015
+        lr, s["m"] = lr * 0.015, 0.9 * s.get("m", 0 * w) + 0.1 * g
+        s["v"] = 0.95 * s.get("v", 0 * w) + 0.05 * g * g
+        return (1 - lr * decay) * w - lr * s["m"] / (1 - 0.9**t) / (np.sqrt(s["v"] / (1 - 0.95**t)) + 1e-10)
+    s["b"] = momentum * s.get("b", 0 * w) + (1 - momentum) * g
+    x = (1 - momentum) * g + momentum * s["b"] if nesterov else s["b"]
+    x = x / (np.linalg.norm(x) + 1e-7)
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return (1 - lr * decay) * w - lr * max(1, w.shape[0] / w.shape[1])**0.5 * x
+
+
+MATRIX = 84  # (12, 7), (7, 12)
+FORMULAS = {
+    "lion": (lion, dict(), ("vector",)),
+    "lion_decay": (lion, dict(lr=3e-3, beta1=0.8, beta2=0.9, decay=0.5), ("vector",)),
+    "lars": (lars, dict(), ("vector", "tall", "wide")),
+    "lars_all": (lars, dict(lr=2.0, momentum=0.5, trust=0.01, decay=0.1, adapt_bias=True), ("vector", "tall")),
+    "lamb": (lamb, dict(), ("vector", "tall", "wide")),
+    "lamb_all": (lamb, dict(lr=0.03, beta1=0.8, beta2=0.95, eps=1e-4, decay=0.0), ("tall",)),
+    "muon": (muon, dict(), ("vector", "tall", "wide")),
+    "muon_all": (muon, dict(lr=0.05, momentum=0.8, nesterov=False, decay=0.2), ("vector", "tall", "wide")),
+}
+
+
+def formula_numbers():
+    out = {"matrix/start": wave(MATRIX, 0.7, 0.31)}
+    for t in range(STEPS):
+        out[f"matrix/gradient/{t + 1}"] = wave(MATRIX, 2.0 + t, 0.17 + 0.011 * t)
+    vector = {"start": wave(WIDTH, 0.3, 0.7)}
+    vector.update({f"gradient/{t + 1}": wave(WIDTH, 1.0 + t, 0.11 + 0.013 * t) for t in range(STEPS)})
+    shapes = {"vector": (WIDTH,), "tall": (12, 7), "wide": (7, 12)}
+    for name, (step, arguments, kinds) in FORMULAS.items():
+        for kind in kinds:
+            numbers = {k: vector[k] if kind == "vector" else out["matrix/" + k] for k in vector}
+            array = {k: np.array(v, dtype="f4").astype("f8").reshape(shapes[kind]) for k, v in numbers.items()}
+            w, state = array["start"], {}
+            for t in range(1, STEPS + 1):
+                w = step(w, array[f"gradient/{t}"], state, t, **arguments)
+                if t in (1, 2, STEPS):
+                    out[f"{name}/{kind}/{t}"] = w.flatten().tolist()
+    return out
 
 
 def optim_numbers():
@@ -55,6 +134,7 @@ def optim_numbers():
             if t in (1, 2, STEPS):
                 out[f"{name}/{t}"] = w.detach().tolist()
     out.update(schedule_numbers())
+    out.update(formula_numbers())
     return out
 
 

@@ -22,6 +22,7 @@ typedef struct state {
 } state;
 
 static double options_room[ROOM];
+static float scratch[1 << 14];
 static ds_arena *arena;
 
 static void set_up(void)
@@ -51,6 +52,16 @@ static void fill(float *x, size_t n, const char *purpose, uint64_t from)
         x[i] = (float)ds_rng_normal(&rng, from + i);
 }
 
+/* What reach TENSOR adds to an update. */
+static void see_matrix(const ds_optim_ops *o, const void *options, const ds_matrix *m, ds_update *u)
+{
+    u->matrix = *m;
+    u->kernels = ds_kernels_find("auto");
+    u->scratch = scratch;
+    if (o->scratch)
+        ck_assert_uint_le(o->scratch(options, m), sizeof scratch / sizeof *scratch);
+}
+
 /* Three updates, each in slices that start at cut[0..n_cuts]. */
 static void run(const ds_optim_ops *o, const void *options, size_t n_cuts, const size_t *cut,
                 state *s)
@@ -67,6 +78,7 @@ static void run(const ds_optim_ops *o, const void *options, size_t n_cuts, const
             u.scale = 1.0f / 3.0f;
             u.lr = 0.01;
             u.t = t;
+            see_matrix(o, options, &(ds_matrix){17, 61, 61, true, 2}, &u);
             o->step(options, &u);
         }
     }
@@ -134,10 +146,13 @@ START_TEST(nothing_stays_nothing)
     for (size_t k = 0; k < o->n_slots; k++)
         u.slot[k] = slot[k];
     const void *options = options_of(o, "weight_decay=0.1");
-    for (u.t = 1; u.t <= 5; u.t++)
-        o->step(options, &u);
-    for (size_t i = 0; i < 5; i++)
-        ck_assert_msg(w[i] == 0, "%s: a weight of 0 became %g", o->name, (double)w[i]);
+    for (size_t dims = 1; dims <= 2; dims++) {
+        see_matrix(o, options, &(ds_matrix){1, 5, 5, false, dims}, &u);
+        for (u.t = 1; u.t <= 5; u.t++)
+            o->step(options, &u);
+        for (size_t i = 0; i < 5; i++)
+            ck_assert_msg(w[i] == 0, "%s: a weight of 0 became %g", o->name, (double)w[i]);
+    }
 }
 END_TEST
 
@@ -159,7 +174,156 @@ static const struct {
     {"adam_betas", "adam", "beta1=0.8 beta2=0.95 eps=1e-4", 0.02},
     {"adamw", "adamw", "", 0.01},
     {"adamw_decay", "adamw", "weight_decay=0.3", 0.01},
+    {"rmsprop", "rmsprop", "", 0.01},
+    {"rmsprop_decay", "rmsprop", "alpha=0.9 eps=1e-5 weight_decay=0.1", 0.01},
+    {"rmsprop_momentum", "rmsprop", "momentum=0.8", 0.01},
+    {"rmsprop_centered", "rmsprop", "centered=true", 0.01},
+    {"rmsprop_all", "rmsprop", "alpha=0.95 momentum=0.9 centered=true weight_decay=0.05", 0.01},
+    {"adagrad", "adagrad", "", 0.05},
+    {"adagrad_all", "adagrad", "lr_decay=0.1 initial=0.2 weight_decay=0.1", 0.05},
 };
+
+/* Its cases from the papers' formulas, in double; `what` is a vector or a matrix (out, in). */
+static const struct {
+    const char *name, *optimizer, *options;
+    double lr;
+    const char *what;
+} formula[] = {
+    {"lion", "lion", "", 1e-3, "vector"},
+    {"lion_decay", "lion", "betas=0.8,0.9 weight_decay=0.5", 3e-3, "vector"},
+    {"lars", "lars", "", 0.1, "vector"},
+    {"lars", "lars", "", 0.1, "tall"},
+    {"lars", "lars", "", 0.1, "wide"},
+    {"lars_all", "lars", "momentum=0.5 trust=0.01 weight_decay=0.1 adapt_bias=true", 2, "vector"},
+    {"lars_all", "lars", "momentum=0.5 trust=0.01 weight_decay=0.1 adapt_bias=true", 2, "tall"},
+    {"lamb", "lamb", "", 0.01, "vector"},
+    {"lamb", "lamb", "", 0.01, "tall"},
+    {"lamb", "lamb", "", 0.01, "wide"},
+    {"lamb_all", "lamb", "betas=0.8,0.95 eps=1e-4 weight_decay=0", 0.03, "tall"},
+    {"muon", "muon", "", 0.02, "vector"},
+    {"muon", "muon", "", 0.02, "tall"},
+    {"muon", "muon", "", 0.02, "wide"},
+    {"muon_all", "muon", "momentum=0.8 nesterov=false weight_decay=0.2", 0.05, "vector"},
+    {"muon_all", "muon", "momentum=0.8 nesterov=false weight_decay=0.2", 0.05, "tall"},
+    {"muon_all", "muon", "momentum=0.8 nesterov=false weight_decay=0.2", 0.05, "wide"},
+};
+
+START_TEST(has_a_golden_case)
+{
+    const ds_optim_ops *o = ds_optim_at((size_t)_i);
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++)
+        n += strcmp(golden[i].optimizer, o->name) == 0;
+    for (size_t i = 0; i < sizeof formula / sizeof *formula; i++)
+        n += strcmp(formula[i].optimizer, o->name) == 0;
+    ck_assert_msg(n > 0, "%s has no golden case", o->name);
+}
+END_TEST
+
+enum { MOST = 12 * 16 };
+
+/* Numbers (out, in) of the file to where the matrix has them, times factor; and back. */
+static void lay(const ds_matrix *m, const double *x, float factor, float *flat)
+{
+    size_t in = m->transposed ? m->rows : m->cols;
+    for (size_t r = 0; r < m->rows; r++)
+        for (size_t c = 0; c < m->cols; c++)
+            flat[r * m->stride + c] = factor * (float)x[m->transposed ? c * in + r : r * in + c];
+}
+
+static double off_from(const ds_matrix *m, const float *flat, const double *want)
+{
+    size_t in = m->transposed ? m->rows : m->cols;
+    float got[MOST];
+    for (size_t r = 0; r < m->rows; r++)
+        for (size_t c = 0; c < m->cols; c++)
+            got[m->transposed ? c * in + r : r * in + c] = flat[r * m->stride + c];
+    for (size_t r = 0; r < m->rows; r++)
+        for (size_t c = m->cols; c < m->stride; c++)
+            ck_assert_msg(flat[r * m->stride + c] == 0, "padding moved");
+    return golden_distance(m->rows * m->cols, got, want);
+}
+
+static size_t read_matrix(const char *prefix, const char *what, int64_t t, double *x)
+{
+    char name[128];
+    if (t == 0)
+        snprintf(name, sizeof name, "%s%s", prefix, what);
+    else
+        snprintf(name, sizeof name, "%s%s/%d", prefix, what, (int)t);
+    return golden_read(GOLDEN "/optim.txt", name, MOST, x);
+}
+
+static void follow(size_t c, const ds_matrix *m)
+{
+    const ds_optim_ops *o = ds_optim_find(formula[c].optimizer);
+    const void *options = options_of(o, formula[c].options);
+    const char *prefix = m->dims < 2 ? "" : "matrix/";
+    static float w[MOST], g[MOST], slot[DS_OPTIM_MAX_SLOTS][MOST];
+    double x[MOST];
+    memset(w, 0, sizeof w);
+    memset(g, 0, sizeof g);
+    memset(slot, 0, sizeof slot);
+    ck_assert_uint_eq(read_matrix(prefix, "start", 0, x), m->rows * m->cols);
+    lay(m, x, 1, w);
+    ds_update u = {.n = m->rows * m->stride, .w = w, .g = g, .scale = 0.25f, .lr = formula[c].lr};
+    for (size_t k = 0; k < o->n_slots; k++)
+        u.slot[k] = o->uses == NULL || o->uses(options, k, m) ? slot[k] : NULL;
+    see_matrix(o, options, m, &u);
+    int judged = 0;
+    double most = 0;
+    for (u.t = 1; u.t <= STEPS; u.t++) {
+        ck_assert_uint_eq(read_matrix(prefix, "gradient", u.t, x), m->rows * m->cols);
+        lay(m, x, 4, g);
+        o->step(options, &u);
+        char name[64];
+        snprintf(name, sizeof name, "%s/%s", formula[c].name, formula[c].what);
+        if (read_matrix("", name, u.t, x) == 0)
+            continue;
+        const double off = off_from(m, w, x);
+        most = off > most ? off : most;
+        judged++;
+    }
+    printf("# %s, %s, lies (%zu, %zu): off by %.2g from the formula (at most 1e-5)\n",
+           formula[c].name, formula[c].what, m->rows, m->cols, most);
+    ck_assert(judged == 3 && most <= 1e-5);
+}
+
+START_TEST(as_the_formula)
+{
+    const char *what = formula[_i].what;
+    if (strcmp(what, "vector") == 0) {
+        follow((size_t)_i, &(ds_matrix){1, WIDTH, 48, false, 1});
+        return;
+    }
+    const bool tall = strcmp(what, "tall") == 0;
+    const size_t out = tall ? 12 : 7, in = tall ? 7 : 12;
+    follow((size_t)_i, &(ds_matrix){out, in, 16, false, 2});
+    follow((size_t)_i, &(ds_matrix){in, out, 16, true, 2});
+}
+END_TEST
+
+/* muon's direction has singular values near 1: 0.68 to 1.13 by the paper's figure. */
+START_TEST(muon_is_orthogonal)
+{
+    enum { ROWS = 5, COLS = 48 };
+    float w[ROWS * COLS] = {0}, g[ROWS * COLS], b[ROWS * COLS] = {0};
+    const ds_optim_ops *o = ds_optim_find("muon");
+    const void *options = options_of(o, "");
+    ds_update u = {.n = ROWS * COLS, .w = w, .g = g, .slot = {b}, .scale = 1, .lr = 1, .t = 1};
+    see_matrix(o, options, &(ds_matrix){ROWS, COLS, COLS, false, 2}, &u);
+    fill(g, ROWS * COLS, "orthogonal", 0);
+    o->step(options, &u);
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double dot = 0;
+            for (size_t k = 0; k < COLS; k++)
+                dot += (double)w[i * COLS + k] * (double)w[j * COLS + k];
+            printf("# row %zu by row %zu: %.3f\n", i, j, dot);
+            ck_assert(i == j ? dot > 0.4 && dot < 1.5 : fabs(dot) < 0.3);
+        }
+}
+END_TEST
 
 /* Gradients come as sums of 4 samples. */
 START_TEST(as_pytorch)
@@ -202,7 +366,9 @@ START_TEST(impossible_options)
         {"adamw", "betas=0.9"},       {"adamw", "betas=0.9,x"},
         {"adam", "beta1=1"},          {"adam", "eps=0"},
         {"sgd", "weight_decay=-0.1"}, {"momentum", "momentum=1.5"},
-        {"sgd", "momentum=0.9"}};
+        {"sgd", "momentum=0.9"},      {"rmsprop", "alpha=1"},
+        {"lion", "betas=0.9"},        {"lars", "trust=0"},
+        {"muon", "newton_schulz=0"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const ds_optim_ops *o = ds_optim_find(wrong[i][0]);
         ds_status status = with_options(o->options, wrong[i][1], arena, options_room);
@@ -229,7 +395,10 @@ int main(void)
     tcase_add_loop_test(t, instruction_sets_agree, 0, n);
     tcase_add_loop_test(t, slots_have_names, 0, n);
     tcase_add_loop_test(t, nothing_stays_nothing, 0, n);
+    tcase_add_loop_test(t, has_a_golden_case, 0, n);
     tcase_add_loop_test(t, as_pytorch, 0, (int)(sizeof golden / sizeof *golden));
+    tcase_add_loop_test(t, as_the_formula, 0, (int)(sizeof formula / sizeof *formula));
+    tcase_add_test(t, muon_is_orthogonal);
     tcase_add_test(t, impossible_options);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -161,6 +161,7 @@ static inline double reference_norm(const float *grad, double samples)
     return sqrt(total) / samples;
 }
 
+static float reference_scratch[1 << 16];
 static inline void reference_step(reference *ref, const test_case *c, int V, int t)
 {
     const ds_config *config = &c->config;
@@ -179,8 +180,13 @@ static inline void reference_step(reference *ref, const test_case *c, int V, int
                        .t = t + 1};
         for (int s = 0; s < DS_OPTIM_MAX_SLOTS; s++)
             u.slot[s] = ref->slot[s] + at;
+        ds_rule rule = ds_plan_rule(config, &test_param[p]);
+        u.matrix = rule.matrix;
+        u.kernels = ds_kernels_find("auto");
+        u.scratch = reference_scratch;
+        u.lr *= rule.lr_scale;
         if (test_param[p].trainable)
-            config->optimizer->step(config->optimizer_options, &u);
+            config->optimizer->step(rule.options, &u);
     }
 }
 

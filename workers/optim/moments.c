@@ -30,8 +30,7 @@ DS_SIMD static void moments_loop(const ds_update *u, const moments_rates *rates)
     }
 }
 
-/* x^t by squaring: the same bits with any libm. */
-static double moments_power(double x, int64_t t)
+double ds_moments_power(double x, int64_t t)
 {
     double y = 1;
     for (; t > 0; t /= 2, x *= x)
@@ -51,8 +50,8 @@ void ds_moments_step(const ds_moments_options *options, const ds_update *update,
         .take1 = (float)(1 - o->beta1),
         .beta2 = (float)o->beta2,
         .take2 = (float)(1 - o->beta2),
-        .step = (float)(update->lr / (1 - moments_power(o->beta1, update->t))),
-        .root = (float)(1 / sqrt(1 - moments_power(o->beta2, update->t))),
+        .step = (float)(update->lr / (1 - ds_moments_power(o->beta1, update->t))),
+        .root = (float)(1 / sqrt(1 - ds_moments_power(o->beta2, update->t))),
         .eps = (float)o->eps,
     };
     moments_loop(update, &rates);
