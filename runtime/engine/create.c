@@ -202,7 +202,6 @@ static ds_status create_plan(ds_trainer *self)
         return DS_OK;
     size_t samples =
         self->splits->train != NULL ? self->splits->train->n : (size_t)self->config->batch.size;
-    self->penalised = ds_plan_penalised(self->config);
     DS_TRY(ds_plan_create(self->config, ds_model_layout(self->model), samples,
                           ds_world_size(self->world), &self->plan));
     return memory_check(self);
@@ -250,6 +249,16 @@ static size_t create_eval_blocks(const ds_trainer *self)
     return (most + rows - 1) / rows + 1;
 }
 
+static ds_status create_penalty(ds_trainer *self)
+{
+    const ds_layout *layout = ds_model_layout(self->model);
+    DS_TRY(ds_arena_take(self->arena, layout->n_params, sizeof *self->penalty, "penalties",
+                         &self->penalty));
+    for (size_t p = 0; p < layout->n_params; p++)
+        self->penalty[p] = ds_plan_rule(self->config, &layout->param[p]);
+    return DS_OK;
+}
+
 static ds_status create_buffers(ds_trainer *self)
 {
     size_t rows = (size_t)self->config->eval_batch,
@@ -273,6 +282,8 @@ static ds_status create_buffers(ds_trainer *self)
     if (self->inference)
         return ds_arena_take(self->arena, n_floats, sizeof *self->own_params, "parameters",
                              &self->own_params);
+    if (ds_plan_penalised(self->config))
+        DS_TRY(create_penalty(self));
     return create_scratch(self);
 }
 

@@ -61,7 +61,7 @@ struct ds_trainer {
     double *block_sum;
     int64_t *confusion;
     /* the run */
-    bool penalised; /* some tensor has an l1 or l2 penalty */
+    ds_rule *penalty; /* (n_params), NULL where no tensor has an l1 or l2 penalty */
     int64_t step;
     int64_t loaded_step;        /* of the checkpoint this run goes on from; -1: a fresh run */
     _Atomic int64_t saved_step; /* of the newest checkpoint that stands; -1: none */

@@ -43,13 +43,11 @@ static double step_penalty(const ds_trainer *self)
 {
     const ds_layout *layout = ds_model_layout(self->model);
     double sum = 0;
-    if (!self->penalised)
-        return 0;
-    for (size_t p = 0; p < layout->n_params; p++) {
+    for (size_t p = 0; self->penalty != NULL && p < layout->n_params; p++) {
         const ds_param *param = &layout->param[p];
-        const ds_rule rule = ds_plan_rule(self->config, param);
-        if (param->trainable && (rule.l1 > 0 || rule.l2 > 0))
-            sum += step_penalty_of(param, &rule, ds_trainer_params(self) + param->offset);
+        const ds_rule *rule = &self->penalty[p];
+        if (param->trainable && (rule->l1 > 0 || rule->l2 > 0))
+            sum += step_penalty_of(param, rule, ds_trainer_params(self) + param->offset);
     }
     return sum;
 }

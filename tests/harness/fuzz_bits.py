@@ -14,7 +14,9 @@ from runs import Folder, Program, Tap, checkpoints, events, final_hash, table
 RANKS = (1, 2, 3, 5)
 ACTIVATIONS = ("none", "relu", "leaky_relu", "sigmoid", "tanh", "gelu", "softmax")
 SGD, DECAY = {"weight_decay": 0.1}, {"weight_decay": 0.01}
-OPTIMIZERS = (("sgd", SGD), ("momentum", {"dampening": 0.1}), ("nesterov", DECAY), ("adam", DECAY), ("adamw", {"beta2": 0.9}))
+OPTIMIZERS = (("sgd", SGD), ("momentum", {"dampening": 0.1}), ("nesterov", DECAY), ("adam", DECAY), ("adamw", {"beta2": 0.9}),
+              ("rmsprop", {"centered": True, "momentum": 0.5}), ("adagrad", {"lr_decay": 0.1}), ("lion", {"decay_bias": False, **DECAY}),
+              ("lars", {"ema": 0.9, **DECAY}), ("lamb", {"l1": 0.001}), ("muon", {"ema": 0.5, "groups": [{"match": "*/weight", "lr_scale": 0.1}]}))
 
 
 class Case:
