@@ -18,6 +18,19 @@ typedef struct ds_batch_config {
     int64_t accumulate;
 } ds_batch_config;
 
+/* "100 steps", "2 epochs" */
+typedef struct ds_count {
+    int64_t n;
+    bool in_epochs;
+} ds_count;
+
+/* What a meeting does with the state of the replicas' own optimizers. */
+typedef enum ds_optimizer_state {
+    DS_STATE_KEEP,    /* each replica goes on with its own */
+    DS_STATE_AVERAGE, /* all go on with the mean */
+    DS_STATE_RESET    /* all start anew */
+} ds_optimizer_state;
+
 typedef struct ds_sync_config {
     const char *strategy;  /* "exact", "allreduce", later ones; checked against the registry by
                               runtime/sync */
@@ -27,6 +40,11 @@ typedef struct ds_sync_config {
     const char *overlap;   /* "auto", "true", "false" */
     int64_t bucket;        /* bytes */
     int64_t replicas;      /* 0: as many as ranks; see plan.h */
+    /* Of the strategies that train locally: */
+    int64_t local_steps;  /* between two meetings */
+    ds_count local_after; /* post-local: until here as exact */
+    ds_optimizer_state optimizer_state;
+    double outer_lr, outer_momentum; /* diloco */
 } ds_sync_config;
 
 typedef struct ds_compute_config {

@@ -11,9 +11,11 @@ typedef struct ds_sync_ops ds_sync_ops;
 /* What one step tells all ranks. */
 typedef struct ds_outcome {
     double loss;      /* mean over the step's samples, by shards in order */
-    double grad_norm; /* of the mean gradient, before clipping; NAN where nobody wanted it */
+    double grad_norm; /* of the mean gradient, before clipping; NAN where nobody wanted it. Where
+                         replicas train on their own: mean of the norms of their mean gradients */
     bool finite;      /* false: a shard was not finite and nothing was updated, on any rank */
-    int bad_shard;    /* the lowest shard that was not finite. -1 with finite false: shards are
+    int bad_shard;    /* the lowest shard that was not finite, or the first of a replica whose sum
+                         or parameters are not. -1 with finite false: shards are
                          finite, but their sum is not; then nothing was updated if
                          config->train.skip_nan or clip_norm are set, else parameters are
                          unspecified (the run must stop) */
@@ -41,7 +43,8 @@ DS_API ds_status ds_sync_create(const ds_sync_spec *spec, ds_sync **out) DS_NODI
 DS_API void ds_sync_destroy(ds_sync **sync); /* Collective when memory is shared. */
 
 /* Local. The flat parameter block of the run (shared by the ranks of a host where that is faster):
- * what is evaluated, hashed and saved. */
+ * what is evaluated, hashed and saved. Where replicas train on their own: those of the last
+ * meeting. A step may change the pointer. */
 DS_API float *ds_sync_params(ds_sync *self);
 /* Local. The flat parameter block that this rank's i-th node computes with: ds_sync_params, unless
  * replicas train on their own. */
@@ -79,8 +82,13 @@ DS_API int64_t ds_sync_hidden_ns(const ds_sync *self);
  * parameters. Allocates nothing. Errors: MPI, with rank, host and step: the caller must abort. */
 DS_API ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
 
+/* Collective. The run ends after `step` otherwise than by its last step: replicas that train on
+ * their own meet; elsewhere nothing happens. Errors: as ds_sync_step. */
+DS_API ds_status ds_sync_meet(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
+
 /* Collective. Optimizer slot s (averaged weights are slot n_slots) as one whole flat block on every
- * rank; and back (each keeps its part). */
+ * rank; and back (each keeps its part). Where replicas train on their own: replica 0's; back, it
+ * becomes that of all. */
 DS_API ds_status ds_sync_gather_slot(ds_sync *self, size_t s, float *flat) DS_NODISCARD;
 DS_API ds_status ds_sync_load_slot(ds_sync *self, size_t s, const float *flat) DS_NODISCARD;
 

@@ -21,6 +21,7 @@ typedef struct named_kind {
     const char *what;    /* owns the options in messages; NULL: word and member */
     const char *fallback;
     const ds_option *common;
+    const ds_option *besides; /* allowed too, somebody else fills them; may be NULL */
     bool (*at)(size_t i, named_member *out);
 } named_kind;
 
@@ -152,8 +153,8 @@ static ds_status named_read(ds_config *self, const named_kind *kind, const ds_va
         snprintf(what, sizeof what, "%s", kind->what);
     else
         snprintf(what, sizeof what, "%s %s", kind->word, out->member.name);
-    const ds_option *tables[] = {kind->common, out->member.options};
-    DS_TRY(ds_options_check(2, tables, out->map, what));
+    const ds_option *tables[] = {kind->common, out->member.options, kind->besides};
+    DS_TRY(ds_options_check(kind->besides != NULL ? 3 : 2, tables, out->map, what));
     DS_TRY(ds_options_fill(kind->common, out->map, what, self->arena, common));
     DS_TRY(ds_arena_take(self->arena, 1, out->member.options_size, what, &out->options));
     return ds_options_fill(out->member.options, out->map, what, self->arena, out->options);
@@ -233,19 +234,25 @@ ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root
 
 ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *root)
 {
-    static const named_kind kind = {.section = "sync",
-                                    .key = "compress",
-                                    .word = "codec",
-                                    .what = "sync",
-                                    .fallback = "none",
-                                    .common = ds_config_sync_options,
-                                    .at = named_codec_at};
+    named_kind kind = {.section = "sync",
+                       .key = "compress",
+                       .word = "codec",
+                       .what = "sync",
+                       .fallback = "none",
+                       .common = ds_config_sync_options,
+                       .at = named_codec_at};
     ds_raw_sync common = {0};
     named_found found = {0};
     char text[96];
     if (raw != NULL && raw->kind == DS_VALUE_SCALAR && !ds_value_is_null(raw))
         return ds_value_fail(raw, "sync is %s, expected a map of options",
                              ds_value_describe(raw, sizeof text, text));
+    const ds_value *named = ds_value_find(raw, "strategy");
+    const char *strategy = "exact";
+    if (named != NULL && !ds_value_is_null(named) && named->text != NULL)
+        strategy = named->text;
+    DS_TRY(ds_config_sync_foreign(raw, strategy));
+    kind.besides = ds_config_strategy_options(strategy);
     DS_TRY(named_read(self, &kind, raw, &common, &found));
     self->sync = (ds_sync_config){.strategy = common.strategy, .bucket = common.bucket};
     self->sync.compress = found.member.name;
@@ -257,5 +264,6 @@ ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *ro
                             &self->sync.transport));
     DS_TRY(ds_config_choice(self, ds_config_sync_options, "overlap", common.overlap,
                             &self->sync.overlap));
-    return named_resolve(self, &kind, raw, &common, &found, root);
+    DS_TRY(named_resolve(self, &kind, raw, &common, &found, root));
+    return ds_config_sync_own(self, raw, root->child[root->n - 1]);
 }

@@ -62,6 +62,12 @@ typedef struct ds_raw_sync {
     int64_t bucket;
     const ds_value *replicas;
 } ds_raw_sync;
+typedef struct ds_raw_local {
+    int64_t local_steps;
+    const ds_value *local_after;
+    int optimizer_state;
+    double outer_lr, outer_momentum;
+} ds_raw_local;
 typedef struct ds_raw_compute {
     int kernels, isa;
     int64_t threads;
@@ -90,6 +96,27 @@ extern const ds_option ds_config_root_options[], ds_config_data_options[],
     ds_config_sync_options[], ds_config_compute_options[], ds_config_train_options[],
     ds_config_eval_options[], ds_config_stop_options[], ds_config_patience_options[],
     ds_config_checkpoint_options[], ds_config_watch_options[];
+
+/* Options of a strategy beside those of the section; ends with a NULL name. */
+typedef struct ds_strategy_options {
+    const char *name;
+    const ds_option *options;
+} ds_strategy_options;
+extern const ds_strategy_options ds_config_strategies[];
+
+/* Local. The strategy's table; NULL: it has none. */
+const ds_option *ds_config_strategy_options(const char *strategy);
+/* Local. Fail at the first key of `raw` that belongs to other strategies only. */
+ds_status ds_config_sync_foreign(const ds_value *raw, const char *strategy) DS_NODISCARD;
+/* Local. The options of self->sync.strategy into self->sync and the resolved map. */
+ds_status ds_config_sync_own(ds_config *self, const ds_value *raw, ds_value *map) DS_NODISCARD;
+
+/* Local. "100", "100 steps", "2 epochs"; USAGE with "`what` is 'x', expected `expected`". */
+ds_status ds_config_count(const ds_value *v, const char *what, const char *expected,
+                          ds_count *out) DS_NODISCARD;
+enum { DS_COUNT_TEXT = 40 };
+/* Local. The way back. */
+void ds_config_count_text(const ds_count *count, char text[DS_COUNT_TEXT]);
 
 /* Local. Fill part of `self` from the raw value of a section (NULL: absent) and append the resolved
  * map to `root`. */

@@ -150,17 +150,11 @@ ds_status ds_config_take_compute(ds_config *self, const ds_value *raw, ds_value 
     return ds_config_resolve(self, table, &c, raw, map);
 }
 
-/* "1 epoch", "2 epochs", "100 steps", "100", "0" */
-static ds_status sections_eval_every(ds_train_config *train, const ds_value *v)
+ds_status ds_config_count(const ds_value *v, const char *what, const char *expected, ds_count *out)
 {
     static const char *const unit[] = {"", "step", "steps", "epoch", "epochs"};
     char found[96];
     size_t digits = 0, i = sizeof unit / sizeof *unit;
-    if (v == NULL) {
-        train->eval_every = 1;
-        train->eval_in_epochs = true;
-        return DS_OK;
-    }
     if (v->kind == DS_VALUE_SCALAR) {
         digits = strspn(v->text, "0123456789");
         const char *rest = v->text + digits + strspn(v->text + digits, " ");
@@ -168,14 +162,32 @@ static ds_status sections_eval_every(ds_train_config *train, const ds_value *v)
             i++; /* in quotes only with a unit: "5" is a text */
     }
     if (digits == 0 || digits > 18 || i == sizeof unit / sizeof *unit)
-        return ds_value_fail(v,
-                             "train: eval_every is %s, expected a count such as 1 epoch, 100 "
-                             "steps or 0 (only at the end)",
-                             ds_value_describe(v, sizeof found, found));
-    train->eval_every = 0;
+        return ds_value_fail(v, "%s is %s, expected %s", what,
+                             ds_value_describe(v, sizeof found, found), expected);
+    out->n = 0;
     for (size_t d = 0; d < digits; d++)
-        train->eval_every = train->eval_every * 10 + (v->text[d] - '0');
-    train->eval_in_epochs = i >= 3 && train->eval_every > 0;
+        out->n = out->n * 10 + (v->text[d] - '0');
+    out->in_epochs = i >= 3 && out->n > 0;
+    return DS_OK;
+}
+
+void ds_config_count_text(const ds_count *count, char text[DS_COUNT_TEXT])
+{
+    const char *unit = count->in_epochs ? "epoch" : "step";
+    snprintf(text, DS_COUNT_TEXT, "%" PRId64 " %s%s", count->n, unit, count->n == 1 ? "" : "s");
+    if (count->n == 0)
+        snprintf(text, DS_COUNT_TEXT, "0");
+}
+
+static ds_status sections_eval_every(ds_train_config *train, const ds_value *v)
+{
+    ds_count count = {.n = 1, .in_epochs = true};
+    if (v != NULL)
+        DS_TRY(ds_config_count(v, "train: eval_every",
+                               "a count such as 1 epoch, 100 steps or 0 (only at the end)",
+                               &count));
+    train->eval_every = count.n;
+    train->eval_in_epochs = count.in_epochs;
     return DS_OK;
 }
 
@@ -184,7 +196,7 @@ ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *r
     ds_raw_train t = {0};
     ds_value *map = NULL;
     ds_train_config *train = &self->train;
-    char text[40] = "0";
+    char text[DS_COUNT_TEXT];
     DS_TRY(ds_options_parse(ds_config_train_options, raw, "train", self->arena, &t));
     *train = (ds_train_config){.epochs = t.epochs,
                                .max_steps = t.max_steps,
@@ -194,9 +206,7 @@ ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *r
         return ds_value_fail(raw, "train: no end: epochs and max_steps are both 0 or missing, "
                                   "expected one of them, as epochs: 5 or max_steps: 1000");
     DS_TRY(sections_eval_every(train, t.eval_every));
-    if (train->eval_every > 0)
-        snprintf(text, sizeof text, "%" PRId64 " %s%s", train->eval_every,
-                 train->eval_in_epochs ? "epoch" : "step", train->eval_every == 1 ? "" : "s");
+    ds_config_count_text(&(ds_count){train->eval_every, train->eval_in_epochs}, text);
     DS_TRY(ds_config_open(self, "train", raw, root, &map));
     DS_TRY(ds_config_put(self, map, "epochs", "", NULL)); /* keeps the order */
     DS_TRY(ds_config_put(self, map, "max_steps", "", NULL));

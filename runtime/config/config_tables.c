@@ -125,6 +125,43 @@ const ds_option ds_config_sync_options[] = {
           "what quantises or trains on its own; default ranks: as many as the run starts on"),
     END,
 };
+#define LOCAL_STEPS(d)                                                                           \
+    {                                                                                            \
+        "local_steps", DS_OPTION_INT, offsetof(ds_raw_local, local_steps), d, 1, HUGE_VAL, NULL, \
+            0, "updates of a replica between two meetings"                                       \
+    }
+#define LOCAL_STATE                                                      \
+    CHOICE(ds_raw_local, optimizer_state, NULL, "keep|average|reset", 0, \
+           "what a meeting does with the replicas' optimizer state")
+#define LOCAL_AFTER                                                   \
+    VALUE(ds_raw_local, local_after, "N steps or N epochs", REQUIRED, \
+          "post-local: until here as exact")
+#define LOCAL_OUTER                                           \
+    REAL(ds_raw_local, outer_lr, "0.7", DS_ABOVE_0, HUGE_VAL, \
+         "diloco: rate of the outer Nesterov step"),          \
+        REAL(ds_raw_local, outer_momentum, "0.9", 0, DS_BELOW_1, "diloco: its momentum")
+
+static const ds_option tables_local_sgd[] = {LOCAL_STEPS("8"), LOCAL_STATE, END};
+static const ds_option tables_post_local[] = {LOCAL_AFTER, LOCAL_STEPS("8"), LOCAL_STATE, END};
+static const ds_option tables_diloco[] = {LOCAL_STEPS("50"), LOCAL_STATE, LOCAL_OUTER, END};
+const ds_strategy_options ds_config_strategies[] = {{"local-sgd", tables_local_sgd},
+                                                    {"post-local", tables_post_local},
+                                                    {"diloco", tables_diloco},
+                                                    {NULL, NULL}};
+/* For the list of keys. */
+static const ds_option tables_local_keys[] = {
+    {.name = "local_steps",
+     .choices = "int >= 1",
+     .fallback = "8, diloco 50",
+     .help = "local-sgd, post-local, diloco: updates of a replica between two meetings"},
+    {.name = "optimizer_state",
+     .choices = "keep, average, reset",
+     .fallback = "keep",
+     .help = "the same: what a meeting does with the replicas' optimizer state"},
+    LOCAL_AFTER,
+    LOCAL_OUTER,
+    END,
+};
 const ds_option ds_config_compute_options[] = {
     CHOICE(ds_raw_compute, kernels, NULL, "auto|ref|openblas|onednn", 0, "who multiplies"),
     CHOICE(ds_raw_compute, isa, NULL, "auto|base|avx2|avx512", 0, "highest instruction set"),
@@ -206,6 +243,7 @@ static const struct {
     {"optimizer.groups.", ds_config_group_options},
     {"lr.", ds_config_lr_options},
     {"sync.", ds_config_sync_options},
+    {"sync.", tables_local_keys},
     {"compute.", ds_config_compute_options},
     {"train.", ds_config_train_options},
     {"eval.", ds_config_eval_options},

@@ -1,18 +1,19 @@
-/* A step that is not finite: the rank that owns the first bad shard replays its shards one by one,
- * layer by layer, and tells all. The flag of a step names the first shard of a bad pass, so the
- * owner looks for the culprit from there on. */
+/* A step that is not finite: the rank that owns the first bad shard replays its replica's shards
+ * one by one, layer by layer, and tells all. The flag of a step names the first shard of a bad pass
+ * or replica, so the owner looks for the culprit from there on. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "trainer_parts.h"
 
-static int diagnose_owner(const ds_plan *plan, int shard)
+/* The node that computes a shard. */
+static size_t diagnose_node(const ds_plan *plan, int shard)
 {
-    int rank = 0;
-    while (rank + 1 < plan->ranks && ds_plan_shard_begin(plan, rank + 1) <= shard)
-        rank++;
-    return rank;
+    size_t j = 0;
+    while (plan->node[j].hi <= shard)
+        j++;
+    return j;
 }
 
 /* The culprits as rows of the training data. */
@@ -34,36 +35,32 @@ static void diagnose_rows(const batch_source *batch, const ds_shard *shard,
         snprintf(text + used, room - used, " of the training data, counted from 0");
 }
 
-/* The parameters that shard k of this rank computes with. */
-static const float *diagnose_params(const ds_trainer *self, int k)
-{
-    const ds_plan *plan = self->plan;
-    size_t first = plan->node_begin[ds_world_rank(self->world)], j = first;
-    while (plan->node[j].hi <= k)
-        j++;
-    return ds_sync_node_params(self->sync, j - first);
-}
-
+/* Shards from `from` to the end of its replica, on the rank that computes them. */
 static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, int from, size_t room,
                                  char *text)
 {
-    int rank = ds_world_rank(self->world), end = ds_plan_shard_begin(self->plan, rank + 1);
+    size_t at = diagnose_node(self->plan, from);
+    const ds_node *node = &self->plan->node[at];
+    int rank = node->rank, end = ds_plan_replica_shard(self->plan, node->replica + 1);
+    const float *params = ds_sync_node_params(self->sync, at - self->plan->node_begin[rank]);
+    char who[96] = "";
+    if (params != ds_sync_params(self->sync))
+        snprintf(who, sizeof who, " of replica %d", node->replica);
     for (int k = from; k < end; k++) {
         ds_diagnosis found;
         gradient_fetch(self, batch, k, k + 1);
-        DS_TRY(ds_model_diagnose(self->training, diagnose_params(self, k), self->step,
-                                 &self->shard[k], &found));
+        DS_TRY(ds_model_diagnose(self->training, params, self->step, &self->shard[k], &found));
         if (found.text[0] == '\0')
             continue;
-        snprintf(text, room, "step %lld, shard %d of %d on rank %d (%s): %s",
-                 (long long)self->step + 1, k, self->plan->shards, rank, ds_world_host(self->world),
-                 found.text);
+        snprintf(text, room, "step %lld, shard %d of %d%s on rank %d (%s): %s",
+                 (long long)self->step + 1, k, self->plan->shards, who, rank,
+                 ds_world_host(self->world), found.text);
         diagnose_rows(batch, &self->shard[k], &found, room, text);
         return DS_OK;
     }
     snprintf(text, room,
-             "step %lld, shards %d to %d on rank %d (%s): finite one by one, not in their sum",
-             (long long)self->step + 1, from, end - 1, rank, ds_world_host(self->world));
+             "step %lld, shards %d to %d%s on rank %d (%s): finite one by one, not in their sum",
+             (long long)self->step + 1, from, end - 1, who, rank, ds_world_host(self->world));
     return DS_OK;
 }
 
@@ -76,7 +73,7 @@ ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_sha
                  (long long)self->step + 1);
         return DS_OK;
     }
-    int owner = diagnose_owner(self->plan, bad_shard);
+    int owner = self->plan->node[diagnose_node(self->plan, bad_shard)].rank;
     ds_status mine = DS_OK;
     if (owner == ds_world_rank(self->world))
         mine = diagnose_shards(self, batch, bad_shard, room, text);

@@ -112,11 +112,11 @@ ds_status restore_sync(ds_trainer *self, const ds_checkpoint *file)
 {
     bool other = false;
     size_t left = 0;
+    restore_numbers(self, file); /* they tell which blocks there must be */
     ds_status mine = restore_other_way(self, file, &other);
     if (mine == DS_OK && !other)
         mine = restore_whole(self, file);
     DS_TRY(ds_agree(self->world, mine));
-    restore_numbers(self, file);
     for (size_t i = 0; i < ds_checkpoint_n(file); i++) {
         char name[400];
         bool used = false;

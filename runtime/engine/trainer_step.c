@@ -73,6 +73,9 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
     double penalty = step_penalty(self); /* of the parameters that the losses are of */
     DS_TRY(ds_sync_step(self->sync, &step, outcome));
     outcome->loss += penalty;
+    stopping_after_step(&self->stopping, &self->config->stop, outcome);
+    if (outcome->finite && self->stopping.reason[0] != '\0')
+        DS_TRY(ds_sync_meet(self->sync, &step, outcome));
     ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
     if (!outcome->finite) {
         DS_TRY(ds_agree(self->world, mine));
@@ -81,7 +84,6 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
     self->step++;
     if (outcome->finite)
         history_add(&self->history, self->step, outcome->loss);
-    stopping_after_step(&self->stopping, &self->config->stop, outcome);
     return DS_OK;
 }
 

@@ -34,6 +34,9 @@ struct ds_sync_ops {
     void (*poll)(ds_sync *self);
     /* Collective. New parameters for all. */
     ds_status (*load)(ds_sync *self, const float *flat);
+    /* Collective. Bring together what is apart, outside the strategy's own rhythm; NULL: nothing
+     * ever is. */
+    ds_status (*meet)(ds_sync *self, const ds_step *step, ds_outcome *out);
     ds_status (*gather_slot)(ds_sync *self, size_t s, float *flat);
     ds_status (*load_slot)(ds_sync *self, size_t s, const float *flat);
     /* State besides, see sync.h; NULL: none. */

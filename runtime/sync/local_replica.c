@@ -1,0 +1,86 @@
+/* One replica's step: the sum of its own shards' gradients along the step's tree, its norm, and the
+ * config's optimizer over whole tensors with state of its own. Cost: reads the gradient three
+ * times; nothing is sent. */
+#include <math.h>
+
+#include "descent/tree.h"
+
+#include "local.h"
+
+/* The sum over [lo, hi) of a replica's nodes, made in place of the leftmost; NULL: all are empty.
+ */
+static float *local_replica_sum(const ds_sync *self, const ds_replica *replica, int lo, int hi,
+                                size_t samples, size_t *next)
+{
+    const ds_plan *plan = self->spec.plan;
+    if (hi <= replica->lo || replica->hi <= lo)
+        return NULL;
+    const ds_node *node = &plan->node[*next];
+    if (node->lo == lo && node->hi == hi) {
+        long b = (long)samples, V = plan->shards;
+        bool empty = ds_shard_begin(lo, b, V) == ds_shard_begin(hi, b, V);
+        size_t mine = (*next)++ - plan->node_begin[self->rank];
+        return empty ? NULL : self->partial[mine];
+    }
+    int split = ds_tree_split(lo, hi);
+    float *left = local_replica_sum(self, replica, lo, split, samples, next);
+    float *right = local_replica_sum(self, replica, split, hi, samples, next);
+    if (left != NULL && right != NULL)
+        self->spec.kernels->add(self->spec.layout->n_floats, left, right);
+    return left != NULL ? left : right;
+}
+
+/* Squares in blocks of DS_BLOCK, blocks in order, tensors in order: as the exact sum's norm. */
+static double local_replica_norm(const ds_sync *self, const float *sum)
+{
+    const ds_layout *layout = self->spec.layout;
+    double total = 0;
+    for (size_t p = 0; p < layout->n_params; p++) {
+        const ds_param *param = &layout->param[p];
+        size_t n = param->trainable ? ds_param_floats(param) : 0;
+        double tensor = 0;
+        for (size_t at = 0; at < n; at += DS_BLOCK)
+            tensor += self->spec.kernels->squares(n - at < DS_BLOCK ? n - at : DS_BLOCK,
+                                                  sum + param->offset + at);
+        total += tensor;
+    }
+    return sqrt(total);
+}
+
+void ds_replica_reduce(ds_sync *self, ds_replica *replica, size_t samples)
+{
+    const ds_plan *plan = self->spec.plan;
+    long b = (long)samples, V = plan->shards;
+    size_t next = replica->node_begin;
+    replica->samples =
+        (size_t)(ds_shard_begin(replica->hi, b, V) - ds_shard_begin(replica->lo, b, V));
+    replica->sum = local_replica_sum(self, replica, 0, plan->shards, samples, &next);
+    replica->norm = 0;
+    if (replica->sum != NULL)
+        replica->norm = local_replica_norm(self, replica->sum) / (double)replica->samples;
+}
+
+void ds_replica_update(ds_sync *self, ds_replica *replica, const ds_step *step, int64_t t)
+{
+    const ds_config *config = self->spec.config;
+    const ds_layout *layout = self->spec.layout;
+    double factor = 1;
+    if (replica->sum == NULL) /* no samples of a short batch: no update */
+        return;
+    if (config->clip_norm > 0 && config->clip_norm / (replica->norm + 1e-6) < 1)
+        factor = config->clip_norm / (replica->norm + 1e-6);
+    for (size_t p = 0; p < layout->n_params; p++) {
+        const ds_param *param = &layout->param[p];
+        if (!param->trainable)
+            continue;
+        ds_update update = {.n = ds_param_floats(param),
+                            .w = replica->params + param->offset,
+                            .g = replica->sum + param->offset,
+                            .scale = (float)(factor / (double)replica->samples),
+                            .lr = step->lr,
+                            .t = t};
+        for (size_t s = 0; s < config->optimizer->n_slots; s++)
+            update.slot[s] = replica->slot[s] + param->offset;
+        config->optimizer->step(config->optimizer_options, &update);
+    }
+}
