@@ -83,6 +83,16 @@ DS_API size_t ds_plan_shard_rows(const ds_plan *self);
  * step by direct messages. */
 DS_API size_t ds_plan_owned(const ds_plan *self, int rank);
 DS_API uint64_t ds_plan_wire_bytes(const ds_plan *self, int rank);
+/* Local. Do replicas train on their own between meetings? Then: floats a rank holds for them (all
+ * of its parameters, gradient sums and optimizer state; `flat` is layout->n_floats), and bytes it
+ * sends a step on average, post-local's exact steps apart. */
+typedef struct ds_plan_needs {
+    double parameters, gradients, optimizer;
+} ds_plan_needs;
+DS_API bool ds_plan_local(const ds_config *config);
+DS_API ds_plan_needs ds_plan_local_needs(const ds_plan *self, const ds_config *config, double flat,
+                                         int rank);
+DS_API double ds_plan_local_wire(const ds_plan *self, const ds_config *config, int rank);
 /* Local. For people: shards, idle share, memory and wire by rank, buckets. `model` may be NULL (no
  * activations then). Errors: WRITE. */
 DS_API ds_status ds_plan_report(const ds_plan *self, const ds_config *config,

@@ -21,9 +21,20 @@ static bool config_sync_has(const ds_option *table, const char *key)
     return false;
 }
 
+/* A strategy with options whose name is nearly this one. */
+static const char *config_sync_near(const char *strategy)
+{
+    const char *names[16];
+    size_t n = 0;
+    for (; n < 16 && ds_config_strategies[n].name != NULL; n++)
+        names[n] = ds_config_strategies[n].name;
+    return ds_closest(strategy, n, names);
+}
+
 ds_status ds_config_sync_foreign(const ds_value *raw, const char *strategy)
 {
     const ds_option *own = ds_config_strategy_options(strategy);
+    const char *near = own == NULL ? config_sync_near(strategy) : NULL;
     for (size_t i = 0; raw != NULL && raw->kind == DS_VALUE_MAP && i < raw->n; i++) {
         const char *key = raw->child[i]->key;
         char owners[128] = "";
@@ -36,6 +47,10 @@ ds_status ds_config_sync_foreign(const ds_value *raw, const char *strategy)
             snprintf(owners + used, sizeof owners - used, "%s%s", used > 0 ? ", " : "",
                      ds_config_strategies[s].name);
         }
+        if (owners[0] != '\0' && near != NULL)
+            return ds_value_fail(ds_value_find(raw, "strategy"),
+                                 "sync: there is no strategy '%.60s' with %s; did you mean '%s'?",
+                                 strategy, key, near);
         if (owners[0] != '\0')
             return ds_value_fail_key(raw->child[i],
                                      "sync: %s is an option of %s, and the strategy is %s: leave "

@@ -33,7 +33,11 @@ static double memory_needed(const ds_trainer *self)
         (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank), plan->pass_shards,
                                    true) +
         (double)ds_workspace_bytes(self->model, (size_t)self->config->eval_batch, 1, false);
-    return block * (2 + nodes + slots) + rows;
+    if (!ds_plan_local(self->config))
+        return block * (2 + nodes + slots) + rows;
+    double floats = (double)ds_model_layout(self->model)->n_floats;
+    ds_plan_needs needs = ds_plan_local_needs(plan, self->config, floats, rank);
+    return block + sizeof(float) * (needs.parameters + needs.gradients + needs.optimizer) + rows;
 }
 
 ds_status memory_check(const ds_trainer *self)

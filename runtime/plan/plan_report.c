@@ -32,12 +32,19 @@ static size_t plan_report_most_shards(const ds_plan *plan)
     return most;
 }
 
-/* Slices from all foreign nodes: of two buckets, of all where sending overlaps computing. */
+/* Slices from all foreign nodes, or replicas: of two buckets, of all where sending overlaps
+ * computing. */
 static size_t plan_report_inbox(const ds_plan *plan, const ds_config *config, int rank)
 {
     size_t most = 0, all = 0, ranks = (size_t)plan->ranks;
     size_t foreign = plan->n_nodes - (plan->node_begin[rank + 1] - plan->node_begin[rank]);
     bool overlap = config->sync.overlap != NULL && strcmp(config->sync.overlap, "false") != 0;
+    if (ds_plan_local(config)) {
+        overlap = false;
+        if (config->sync.local_after.n == 0)
+            foreign = (size_t)(plan->replicas - ds_plan_replica_begin(plan, rank + 1) +
+                               ds_plan_replica_begin(plan, rank));
+    }
     for (size_t b = 0; b < plan->n_buckets; b++) {
         const size_t *at = plan->bucket_begin + b * ranks + (size_t)rank;
         size_t floats = 0;
@@ -47,6 +54,16 @@ static size_t plan_report_inbox(const ds_plan *plan, const ds_config *config, in
         all += floats;
     }
     return (overlap ? all : 2 * most) * foreign * sizeof(float);
+}
+
+static void plan_report_local(const ds_plan *plan, const ds_config *config, const ds_layout *layout,
+                              int rank, report_row *row)
+{
+    ds_plan_needs needs = ds_plan_local_needs(plan, config, (double)layout->n_floats, rank);
+    row->parameters = (size_t)(needs.parameters * sizeof(float));
+    row->gradients = (size_t)(needs.gradients * sizeof(float));
+    row->optimizer = (size_t)(needs.optimizer * sizeof(float));
+    row->sent = (uint64_t)ds_plan_local_wire(plan, config, rank);
 }
 
 static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
@@ -66,6 +83,8 @@ static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
     row.idle = 1 - (double)shards / (double)plan_report_most_shards(plan);
     row.sent = plain ? 2 * (uint64_t)flat * (uint64_t)(plan->ranks - 1) / (uint64_t)plan->ranks
                      : ds_plan_wire_bytes(plan, rank);
+    if (ds_plan_local(config))
+        plan_report_local(plan, config, layout, rank, &row);
     return row;
 }
 
@@ -92,6 +111,11 @@ static void plan_report_head(const ds_plan *plan, const ds_config *config, const
             config->sync.strategy, plan->n_buckets, plan->n_buckets == 1 ? "" : "s",
             plan_report_bytes((double)config->sync.bucket, b), plan->n_slices,
             ds_plan_shard_rows(plan));
+    if (ds_plan_local(config))
+        fprintf(out,
+                "replicas: %d, each with parameters and optimizer of its own; they meet every "
+                "%" PRId64 " step%s, bytes sent are the mean over steps\n",
+                plan->replicas, config->sync.local_steps, config->sync.local_steps == 1 ? "" : "s");
 }
 
 static void plan_report_layers(const ds_model *model, FILE *out)

@@ -106,7 +106,8 @@ static ds_status run(ds_world *world, const char *set, const char *dir)
             x[i * IN + j] = (float)((i * 31 + j * 17 + label[i] * j) % 23) / 23;
     }
     const ds_memory_data data = {.n = SAMPLES, .x = x, .label = label, .n_classes = 5};
-    const ds_trainer_spec spec = {.config = config, .n_set = 1, .set = &set, .train = &data};
+    const char *edits[] = {"sync.strategy=exact", set, "sync.replicas=4"};
+    const ds_trainer_spec spec = {.config = config, .n_set = 3, .set = edits, .train = &data};
     ds_auto(ds_trainer) trainer = NULL;
     ds_report *report = NULL;
     ds_outcome outcome = {0};
@@ -133,8 +134,14 @@ static ds_status run(ds_world *world, const char *set, const char *dir)
 
 int main(int argc, char **argv)
 {
-    static const char *const set[] = {"sync.strategy=exact", "sync.strategy=allreduce",
-                                      "sync.bucket=16 KiB", "batch.accumulate=4",
+    static const char *const set[] = {"sync.strategy=exact",
+                                      "sync.strategy=allreduce",
+                                      "sync={strategy: local-sgd, local_steps: 3}",
+                                      "sync={strategy: local-sgd, optimizer_state: average}",
+                                      "sync={strategy: post-local, local_after: 10}",
+                                      "sync={strategy: diloco, local_steps: 5}",
+                                      "sync.bucket=16 KiB",
+                                      "batch.accumulate=4",
                                       "compute.kernels=openblas"};
     void *warm[FRAMES];
     ds_world *world = NULL;
