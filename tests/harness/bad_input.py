@@ -145,6 +145,14 @@ def cases():
     yield Case("unknown option", 2, "--rezume", "--resume", args=["config.yaml", "--rezume"])
     yield Case("unknown command", 2, "trian", "train", command="trian")
     yield Case("more ranks than shards", 2, r"\b3\b", r"\b2\b", r"shards", config=replace("shards: 8", "shards: 2"), ranks=(3,))
+    yield Case("no local steps", 2, "local_steps", r"\b0\b", ">= 1", sets=["sync={strategy: local-sgd, local_steps: 0}"])
+    yield Case("local steps of the exact strategy", 2, "local_steps", "local-sgd", "exact", sets=["sync.local_steps=4"])
+    yield Case("outer rate of local-sgd", 2, "outer_lr", "diloco", "local-sgd", sets=["sync={strategy: local-sgd, outer_lr: 0.5}"])
+    yield Case("post-local without an end of its first part", 2, "local_after", sets=["sync.strategy=post-local"])
+    yield Case("local_after of no unit", 2, "local_after", "5 miles", "steps", sets=["sync={strategy: post-local, local_after: 5 miles}"])
+    yield Case("optimizer state that is none", 2, "optimizer_state", "forget", "reset", sets=["sync={strategy: diloco, optimizer_state: forget}"])
+    yield Case("a strategy of nearly that name", 2, "localsgd", "local-sgd", sets=["sync={strategy: localsgd, local_steps: 4}"])
+    yield Case("outer momentum of 1", 2, "outer_momentum", r"\b1\b", sets=["sync={strategy: diloco, outer_momentum: 1}"])
     yield Case("input of another size", 2, r"\b6\b", r"\b7\b", config=replace("input: [6]", "input: [7]"))
     yield Case("fewer outputs than classes", (2, 3), r"\b4\b", r"\b3\b", config=replace("units: 4", "units: 3"))
     yield Case("no layers", 2, "layers", config=replace("  layers:\n    - dense: {units: 12, activation: relu}\n    - dense: {units: 4}\n", "  layers: []\n"))
@@ -183,6 +191,8 @@ def cases():
     yield Case("a file where the folder goes", 74, r"out\b", args=["config.yaml", "--out", "out/run"], make=lambda f: (f / "out").write_text(""))
     yield Case("disk full", 74, r"step-\d+", "space", env={**shim, "SHIM_RANK": "all", "SHIM_FULL": ".h5.tmp"})
     yield Case("divergence", 5, r"step \d+", r"dense\d", r"shard", sets=["optimizer={name: sgd, lr: 1e30}", "train.epochs=20"])
+    yield Case("divergence of a replica", 5, r"step \d+", r"dense\d", r"shard", r"replica \d", sets=["optimizer={name: sgd, lr: 1e30}", "train.epochs=20",
+               "sync={strategy: local-sgd, local_steps: 50, replicas: 3}"])
     yield Case("data unreadable on one rank", 3, r"train\.csv", r"rank 1", r"[Pp]ermission", ranks=(3,), seconds=ALONE_SECONDS,
                env={**shim, "SHIM_RANK": "1", "SHIM_DENY": "train.csv"})
     yield Case("allocation fails on one rank", 70, r"rank 2", r"memory|bytes", ranks=(3,), seconds=ALONE_SECONDS,

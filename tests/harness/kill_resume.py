@@ -3,7 +3,8 @@ One run goes undisturbed. Then the same training is started again and again with
 rank, or all, get SIGKILL: at a random instant, or aimed between the first byte of a checkpoint's .tmp and its rename (inotify tells;
 the .tmp that stays behind proves the hit). After each kill the newest checkpoint must verify. Whenever the training comes to its end
 its params_hash must be that of the undisturbed run, and it starts over in a new folder. A histogram at the end. Standard library only.
-usage: kill_resume.py DESCENT [--kills 20] [--min-tmp 5] [--min-all 5] [--seed S] [--log FILE]"""
+--set KEY=VALUE edits the config, as for another way to synchronise (with sync.replicas=8: any of the rank counts).
+usage: kill_resume.py DESCENT [--kills 20] [--min-tmp 5] [--min-all 5] [--seed S] [--set KEY=VALUE]... [--log FILE]"""
 import argparse
 import collections
 import ctypes
@@ -97,10 +98,13 @@ class Killer:
         if self.log:
             print(text, file=self.log, flush=True)
 
+    def edits(self):
+        return [word for edit in self.options.set for word in ("--set", edit)]
+
     def reference(self):
         """The undisturbed run, and how long such a run takes."""
         out = self.folder.path / "undisturbed"
-        done = self.program.train(self.folder.path / "config.yaml", out, ranks=2)
+        done = self.program.train(self.folder.path / "config.yaml", out, *self.edits(), ranks=2)
         self.hash = final_hash(out) if done.code == 0 else None
         if self.hash:
             self.whole = done.seconds
@@ -110,7 +114,7 @@ class Killer:
 
     def start(self, out, ranks):
         self.first = time.monotonic()
-        command = self.program.command(["train", self.folder.path / "config.yaml", "--resume", "--out", out], ranks)
+        command = self.program.command(["train", self.folder.path / "config.yaml", "--resume", "--out", out, *self.edits()], ranks)
         return subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
 
@@ -293,9 +297,10 @@ def main():
     parser.add_argument("--min-tmp", type=int, default=5)
     parser.add_argument("--min-all", type=int, default=5)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--log")
     options, tap = parser.parse_args(), Tap()
-    tap.say(f"seed {options.seed}")
+    tap.say(f"seed {options.seed} {' '.join(options.set)}")
     with Folder("kill") as folder:
         (folder.path / "config.yaml").write_text(CONFIG)
         killer = Killer(Program(options.descent), folder, options, tap)
