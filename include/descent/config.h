@@ -168,5 +168,7 @@ typedef struct ds_config_key {
     const char *help;
 } ds_config_key;
 DS_API bool ds_config_key_at(size_t i, ds_config_key *out);
+/* Local. Options that stand in `sync` where this strategy is chosen; NULL: none of its own. */
+DS_API const ds_option *ds_config_strategy_options(const char *strategy);
 
 #endif

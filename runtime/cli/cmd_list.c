@@ -61,7 +61,7 @@ static void list_formats(void)
 static void list_strategies(void)
 {
     for (size_t i = 0; ds_sync_name(i) != NULL; i++)
-        list_member(ds_sync_name(i), ds_sync_help(i), NULL);
+        list_member(ds_sync_name(i), ds_sync_help(i), ds_config_strategy_options(ds_sync_name(i)));
 }
 
 static void list_codecs(void)

@@ -104,8 +104,6 @@ typedef struct ds_strategy_options {
 } ds_strategy_options;
 extern const ds_strategy_options ds_config_strategies[];
 
-/* Local. The strategy's table; NULL: it has none. */
-const ds_option *ds_config_strategy_options(const char *strategy);
 /* Local. Fail at the first key of `raw` that belongs to other strategies only. */
 ds_status ds_config_sync_foreign(const ds_value *raw, const char *strategy) DS_NODISCARD;
 /* Local. The options of self->sync.strategy into self->sync and the resolved map. */

@@ -148,9 +148,24 @@ START_TEST(resolved_text_is_a_fixed_point)
 END_TEST
 
 /* Every section and common key stands in the resolved tree. */
+static const ds_value *at_path(const ds_config *c, const char *key)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s", key);
+    const ds_value *v = c->root;
+    for (char *rest = NULL, *p = strtok_r(path, ".", &rest); p != NULL;
+         p = strtok_r(NULL, ".", &rest))
+        v = ds_value_find(v, p);
+    return v;
+}
+
+/* Strategies have options of their own: two of them have all there are. */
 START_TEST(resolved_tree_has_every_key)
 {
-    ds_config *c = config_of(BASE, 0, NULL);
+    const char *post[] = {"sync={strategy: post-local, local_after: 2 epochs}"};
+    const char *outer[] = {"sync.strategy=diloco"};
+    ds_config *c[] = {config_of(BASE, 0, NULL), config_of(BASE, 1, post),
+                      config_of(BASE, 1, outer)};
     ds_config_key key;
     size_t n = 0;
     for (; ds_config_key_at(n, &key); n++) {
@@ -158,16 +173,45 @@ START_TEST(resolved_tree_has_every_key)
         if (strncmp(key.path, "model.", 6) == 0 || strncmp(key.path, "data.train.", 11) == 0 ||
             strncmp(key.path, "optimizer.groups.", 17) == 0)
             continue;
-        char path[96];
-        snprintf(path, sizeof path, "%s", key.path);
-        const ds_value *v = c->root;
-        for (char *rest = NULL, *p = strtok_r(path, ".", &rest); p != NULL;
-             p = strtok_r(NULL, ".", &rest))
-            v = ds_value_find(v, p);
-        ck_assert_msg(v != NULL, "%s is not in the resolved tree", key.path);
+        bool there = false;
+        for (size_t i = 0; i < LENGTH(c); i++)
+            there |= at_path(c[i], key.path) != NULL;
+        ck_assert_msg(there, "%s is in no resolved tree", key.path);
     }
     printf("# %zu keys\n", n);
     ck_assert_uint_gt(n, 40);
+    for (size_t i = 0; i < LENGTH(c); i++)
+        ds_config_destroy(&c[i]);
+}
+END_TEST
+
+/* What a strategy has is filled in, resolved, and read again to the same; H by strategy. */
+START_TEST(strategies_have_options)
+{
+    const char *set[] = {
+        "sync={strategy: post-local, local_after: 3 epochs, optimizer_state: reset}"};
+    ds_config *c = config_of(BASE, 1, set), *again = NULL;
+    ck_assert(c->sync.local_steps == 8 && c->sync.local_after.n == 3 &&
+              c->sync.local_after.in_epochs);
+    ck_assert(c->sync.optimizer_state == DS_STATE_RESET && c->sync.outer_lr == 0.0);
+    ck_assert_str_eq(at_path(c, "sync.local_after")->text, "3 epochs");
+    char *text = NULL;
+    ck_assert(ds_config_text(c, &text) == DS_OK);
+    ck_assert_msg(ds_config_create(text, "", 0, NULL, &again) == DS_OK, "%s", ds_last_error());
+    ck_assert(again->sync.local_after.n == 3 && again->sync.local_after.in_epochs);
+    free(text);
+    ds_config_destroy(&again);
+    ds_config_destroy(&c);
+    const char *outer[] = {"sync.strategy=diloco"};
+    c = config_of(BASE, 1, outer);
+    ck_assert(c->sync.local_steps == 50 && c->sync.outer_lr == 0.7 &&
+              c->sync.outer_momentum == 0.9);
+    ck_assert(c->sync.optimizer_state == DS_STATE_KEEP);
+    ck_assert_ptr_null(at_path(c, "sync.local_after"));
+    ds_config_destroy(&c);
+    c = config_of(BASE, 0, NULL);
+    ck_assert(c->sync.local_steps == 0);
+    ck_assert_ptr_null(at_path(c, "sync.local_steps"));
     ds_config_destroy(&c);
 }
 END_TEST
@@ -320,6 +364,7 @@ int main(void)
     tcase_add_test(t, all_keys_are_read);
     tcase_add_loop_test(t, resolved_text_is_a_fixed_point, 0, LENGTH(round_trips));
     tcase_add_test(t, resolved_tree_has_every_key);
+    tcase_add_test(t, strategies_have_options);
     tcase_add_loop_test(t, edits_are_made, 0, LENGTH(edits));
     tcase_add_test(t, edits_make_sections);
     tcase_add_test(t, edits_reach_into_lists);
