@@ -74,7 +74,8 @@ typedef struct ds_stop_config {
 typedef struct ds_checkpoint_config {
     int64_t every_steps; /* 0: only the last */
     bool initial;
-    int64_t keep; /* 0: all */
+    int64_t keep;   /* 0: all */
+    int64_t margin; /* s before the end of a batch job to save in; 0: chosen */
 } ds_checkpoint_config;
 
 typedef struct ds_watch_config {

@@ -97,6 +97,7 @@ typedef struct ds_fit_spec {
                                  counts. May be NULL */
     const volatile int64_t *killed_ns; /* with stop: when, by ds_clock_ns, the program will be
                                           killed; 0: not known. May be NULL */
+    int64_t end_ns; /* of ds_clock_ns, rank 0's counts: stop and save before it; 0: no end */
 } ds_fit_spec;
 /* Collective. Steps, evaluations, checkpoints until a limit or a stopping rule ends the run
  * (`reason` says which) or STOPPED: asked to stop, a checkpoint stands: of the last step, or, where

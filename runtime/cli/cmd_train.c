@@ -11,6 +11,7 @@
 
 #include "args.h"
 #include "command.h"
+#include "job_time.h"
 #include "lifeline.h"
 #include "shared_text.h"
 
@@ -168,7 +169,8 @@ static ds_status train_fit(train *self)
     ds_fit_spec spec = {.dir = self->dir,
                         .report = self->report,
                         .stop = lifeline_stop(),
-                        .killed_ns = lifeline_killed_ns()};
+                        .killed_ns = lifeline_killed_ns(),
+                        .end_ns = first ? job_time_end_ns() : 0};
     const char *reason = "";
     ds_status status = ds_trainer_fit(self->trainer, &spec, &reason);
     const char *state = status == DS_OK ? "done" : status == DS_STOPPED ? "resumable" : "failed";

@@ -199,6 +199,9 @@ const ds_option ds_config_checkpoint_options[] = {
         "steps between two; 0: the last only"),
     BOOL(ds_checkpoint_config, initial, "false", NEUTRAL, "save step 0 too"),
     INT(ds_checkpoint_config, keep, "3", 0, NEUTRAL, "how many stay; 0: all"),
+    INT(ds_checkpoint_config, margin, "0", 0, NEUTRAL,
+        "seconds kept before the end of a batch job to save in; 0: half a minute, at most a "
+        "quarter of the job"),
     END,
 };
 

@@ -9,6 +9,7 @@
 
 #include "descent/clock.h"
 
+#include "deadline.h"
 #include "trainer_parts.h"
 
 enum { WORD_GO, WORD_STOP, WORD_LEAVE, WORD_FAIL };
@@ -21,6 +22,8 @@ typedef struct fit {
     int64_t mark_ns;                    /* start of the window of samples_per_s */
     size_t window;                      /* samples since then */
     double rate;
+    deadline deadline; /* rank 0's */
+    bool late;         /* it is the deadline that ends this run */
     ds_status pending; /* rank 0's own trouble, told with the next word */
     char why[1024];
 } fit;
@@ -47,13 +50,23 @@ static bool fit_in_haste(const fit *self)
     return end > now && self->save_ns > (end - now) / 2;
 }
 
-static int fit_word(const fit *self)
+static bool fit_evaluates_at(const ds_trainer *t, int64_t step)
 {
+    int64_t every = t->config->train.eval_every;
+    if (t->config->train.eval_in_epochs)
+        every *= (int64_t)t->plan->steps_per_epoch;
+    return every > 0 && step % every == 0;
+}
+
+static int fit_word(fit *self)
+{
+    const ds_trainer *t = self->trainer;
     if (self->pending != DS_OK)
         return WORD_FAIL;
-    if (self->spec->stop == NULL || *self->spec->stop == 0)
-        return WORD_GO;
-    return fit_in_haste(self) ? WORD_LEAVE : WORD_STOP;
+    if (self->spec->stop != NULL && *self->spec->stop != 0)
+        return fit_in_haste(self) ? WORD_LEAVE : WORD_STOP;
+    self->late = deadline_is_near(&self->deadline, fit_evaluates_at(t, t->step + 1));
+    return self->late ? WORD_STOP : WORD_GO;
 }
 
 static void fit_pause(fit *self, int64_t since_ns)
@@ -73,6 +86,7 @@ static ds_status fit_save(fit *self)
     self->save_ns = ds_clock_ns() - start;
     fit_note(self, ds_report_checkpoint(self->spec->report, t->step, path));
     fit_pause(self, start);
+    deadline_saved(&self->deadline, ds_clock_ns() - start);
     return DS_OK;
 }
 
@@ -117,6 +131,7 @@ static ds_status fit_evaluate(fit *self, bool *best)
     else if (!validation && evaluate_split(t, "train") != NULL)
         DS_TRY(fit_evaluate_split(self, "train", &scores));
     fit_pause(self, start);
+    deadline_evaluated(&self->deadline, ds_clock_ns() - start);
     return DS_OK;
 }
 
@@ -127,10 +142,7 @@ static bool fit_every(int64_t step, int64_t every)
 
 static bool fit_evaluation_due(const ds_trainer *t)
 {
-    int64_t every = t->config->train.eval_every;
-    if (t->config->train.eval_in_epochs)
-        every *= (int64_t)t->plan->steps_per_epoch;
-    return fit_every(t->step, every) || ds_trainer_finished(t);
+    return fit_evaluates_at(t, t->step) || ds_trainer_finished(t);
 }
 
 static void fit_log(fit *self, const ds_outcome *outcome, double lr)
@@ -238,8 +250,20 @@ static ds_status fit_stopped(fit *self)
     if (self->spec->dir != NULL)
         DS_TRY(ds_checkpoint_prune(t->world, self->spec->dir, t->config->checkpoint.keep));
     DS_TRY(fit_settle(self));
-    return DS_FAIL(DS_STOPPED, "stopped as asked at step %" PRId64 "%s", t->step,
+    return DS_FAIL(DS_STOPPED, "stopped %s at step %" PRId64 "%s",
+                   self->late ? "before the job's time is over" : "as asked", t->step,
                    self->spec->dir == NULL ? "" : "; go on with --resume");
+}
+
+/* A checkpoint holds the parameters and the optimizer's slots. */
+static void fit_take_deadline(fit *self)
+{
+    const ds_trainer *t = self->trainer;
+    size_t copies = 1 + t->config->optimizer->n_slots;
+    if (self->spec->end_ns == 0 || ds_world_rank(t->world) != 0)
+        return;
+    deadline_start(&self->deadline, self->spec->end_ns, t->config->checkpoint.margin,
+                   ds_layout_elements(ds_model_layout(t->model)) * copies * sizeof(float));
 }
 
 /* A kill may have fallen between a best checkpoint and its link. */
@@ -270,6 +294,7 @@ ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char *
                .saved_step = self->loaded_step,
                .evaluated_step = -1,
                .mark_ns = ds_clock_ns()};
+    fit_take_deadline(&run);
     DS_TRY(fit_recall_best(&run));
     if (self->step == 0 && (self->config->checkpoint.initial || self->initialised))
         DS_TRY(fit_save(&run));
