@@ -57,7 +57,7 @@ void ds_watch_wait(const ds_world *world, bool waiting)
     watch_notes *n = &world->watch->notes;
     put(n->waiting, waiting);
     if (!waiting)
-        put(n->meetings, get(n->meetings) + 1);
+        put(n->beats, get(n->beats) + 1);
 }
 
 static void watch_free(ds_watch **watch)

@@ -1,7 +1,7 @@
 /* Who holds up the run? A rank that waits for another is not late; one that works shows it. So late
  * is who neither waits nor works, and who has fallen silent while rank 0 waits: a stopped process,
- * a lost host or a dead link look alike from here. Where all wait and none is silent, those that
- * have met the others least often are behind a link that only MPI uses. Cost: ranks a look. */
+ * a lost host or a dead link look alike from here. Where all wait and none is silent, the way
+ * between two of them is shut, and nobody is to blame. Cost: ranks a look. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,16 +33,14 @@ static bool judge_late(const watch_table *t, int rank)
     return !seen->state.waiting && judge_idle(t, rank) > t->timeout_ns;
 }
 
-/* All wait: since when at least, and the fewest meetings. */
-static bool judge_stuck(const watch_table *t, int64_t *fewest)
+static bool judge_stuck(const watch_table *t)
 {
-    *fewest = INT64_MAX;
     for (int r = 0; r < t->size; r++) {
         const watch_seen *seen = &t->seen[r];
         if (!seen->heard || seen->gone || !seen->state.waiting ||
+            judge_silence(t, r) > 2 * JUDGE_SLACK_NS ||
             judge_idle(t, r) < t->timeout_ns + JUDGE_SLACK_NS)
             return false;
-        *fewest = seen->state.meetings < *fewest ? seen->state.meetings : *fewest;
     }
     return true;
 }
@@ -68,14 +66,14 @@ static void judge_name(const watch_table *t, int rank, size_t room, char *text)
 
 bool watch_judge(const watch_table *t, size_t room, char *line)
 {
-    int64_t fewest = -1;
     int late = 0, silent = 0;
-    bool stuck = judge_stuck(t, &fewest);
+    bool stuck = judge_stuck(t);
     size_t n = (size_t)snprintf(
         line, room, "no progress for %g s (watch.timeout): %s", (double)t->timeout_ns * 1e-9,
-        stuck ? "all ranks wait for each other, first at fault: " : "late: ");
+        stuck ? "all ranks wait for each other, and answer: the way between two hosts may be shut: "
+              : "late: ");
     for (int r = 0; r < t->size && n < room; r++) {
-        if (!(stuck ? t->seen[r].state.meetings == fewest : judge_late(t, r)))
+        if (!stuck && !judge_late(t, r))
             continue;
         silent += judge_silence(t, r) > t->timeout_ns;
         if (++late > JUDGE_NAMED)

@@ -14,8 +14,7 @@
 typedef struct watch_state {
     int phase, waiting; /* waiting: inside a call that ends when others have made it too */
     int64_t step;
-    int64_t meetings; /* such calls done: who has fewest is waited for */
-    int64_t idle_ns;  /* since the last sign of work */
+    int64_t idle_ns; /* since the last sign of work */
 } watch_state;
 
 /* --- watch_wire.c: datagrams between rank 0 and the others. --- */
@@ -64,8 +63,8 @@ bool watch_judge(const watch_table *table, size_t room, char *line);
 /* --- watch.c and watch_thread.c --- */
 typedef struct watch_notes { /* written by the rank, read by its watch */
     _Atomic int phase, waiting;
-    _Atomic int64_t step, since_ns; /* of the phase */
-    _Atomic int64_t beats, meetings;
+    _Atomic int64_t step, since_ns;                            /* of the phase */
+    _Atomic int64_t beats;                                     /* signs of work */
     _Atomic int64_t spent_ns[DS_PHASE_N], last_ns[DS_PHASE_N]; /* in this step, in the one before */
 } watch_notes;
 

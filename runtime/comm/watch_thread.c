@@ -53,7 +53,7 @@ static int64_t thread_processor(const ds_watch *self)
 static bool thread_works(ds_watch *self)
 {
     const watch_notes *n = &self->notes;
-    int64_t signs = n->beats + n->meetings, io = thread_io(self), cpu = thread_processor(self);
+    int64_t signs = n->beats, io = thread_io(self), cpu = thread_processor(self);
     bool works = signs != self->signs;
     if (n->phase < DS_PHASE_COMPUTING && !n->waiting)
         works |= io != self->io_bytes || cpu - self->processor_ns > WATCH_NS_MS;
@@ -69,7 +69,6 @@ static watch_state thread_state(const ds_watch *self, int64_t now)
     return (watch_state){.phase = n->phase,
                          .waiting = n->waiting,
                          .step = n->step,
-                         .meetings = n->meetings,
                          .idle_ns = now - self->idle_from_ns};
 }
 
