@@ -30,6 +30,8 @@ typedef struct ds_watch_hooks {
     const volatile int64_t *killed_ns;
     /* On rank 0, once: some rank was asked to stop. */
     void (*asked)(void *context, int64_t killed_ns);
+    /* On rank 0, about every ten seconds until somebody is asked to stop: the process lives. */
+    void (*alive)(void *context, int64_t step);
     /* A line about this rank, as ds_watch_wake asked for. */
     void (*print)(void *context, const char *line);
     /* On the rank that speaks for all, before `leave`: who is late, in one line. */
@@ -54,7 +56,7 @@ DS_API void ds_watch_beat(ds_world *world);
 /* Local. A descriptor for a signal handler: a byte written to it wakes the watch, which looks at
  * hooks->stop, and prints this rank's state for a '?'. -1 without a watch. */
 DS_API int ds_watch_wake(const ds_world *world);
-/* Local. No `asked` runs after it: the caller has the last word. */
+/* Local. No `asked` and `alive` run after it: the caller has the last word. */
 DS_API void ds_watch_hush(ds_world *world);
 
 #endif

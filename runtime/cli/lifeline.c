@@ -107,6 +107,15 @@ static void lifeline_asked(void *context, int64_t killed_ns)
                                  : "asked to stop; the checkpoint of this step stands");
 }
 
+/* A step, an evaluation or a save may take long: others judge by the heartbeat. */
+static void lifeline_alive(void *context, int64_t step)
+{
+    const lifeline *self = context;
+    if (self->trainer != NULL && self->ours && lifeline_flag == 0 &&
+        ds_status_file_write(self->dir, "running", 0, step, "") != DS_OK)
+        ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
+}
+
 static void lifeline_print(void *context, const char *line)
 {
     (void)context;
@@ -195,6 +204,7 @@ ds_status lifeline_begin(lifeline *self, ds_world *world)
                                   .stop = &lifeline_flag,
                                   .killed_ns = &lifeline_end_ns,
                                   .asked = lifeline_asked,
+                                  .alive = lifeline_alive,
                                   .print = lifeline_print,
                                   .late = lifeline_late,
                                   .leave = lifeline_leave};

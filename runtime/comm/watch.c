@@ -12,7 +12,7 @@
 
 #include "watch_parts.h"
 
-enum { WATCH_REACH_MS = 1000 };
+enum { WATCH_REACH_MS = 3000 };
 
 const char *ds_phase_name(ds_phase phase)
 {

@@ -21,7 +21,7 @@ typedef struct watch_state {
 enum { WATCH_BEAT = 1, WATCH_LEAVE, WATCH_BYE, WATCH_ADDRESSES = 6 };
 typedef struct watch_message {
     uint64_t key; /* of this run: all else is ignored */
-    int kind, from;
+    int kind, from, to;
     int heard, stop; /* heard: the sender has heard the receiver */
     int64_t killed_in_ns;
     watch_state state;
@@ -87,7 +87,7 @@ struct ds_watch {
     watch_wire wire;
     watch_seen *seen; /* (size) on rank 0; else [0] is what was heard of rank 0 */
     bool asked, told;
-    int64_t start_ns, loop_ns, tick_ns, idle_from_ns;
+    int64_t alive_ns, start_ns, loop_ns, tick_ns, idle_from_ns;
     int64_t signs, processor_ns, io_bytes;
 };
 void *watch_thread(void *watch);

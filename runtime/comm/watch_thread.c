@@ -239,9 +239,22 @@ static void thread_forget(ds_watch *self, int64_t now)
     }
 }
 
+static void thread_alive(ds_watch *self, int64_t now)
+{
+    if (self->world->rank != 0 || self->hooks.alive == NULL ||
+        now - self->alive_ns < 10 * thread_second)
+        return;
+    self->alive_ns = now;
+    pthread_mutex_lock(&self->lock);
+    if (!self->asked && !self->hushed)
+        self->hooks.alive(self->hooks.context, self->notes.step);
+    pthread_mutex_unlock(&self->lock);
+}
+
 static void thread_tick(ds_watch *self, int64_t now)
 {
     self->tick_ns = now;
+    thread_alive(self, now);
     if (thread_works(self))
         self->idle_from_ns = now;
     thread_send_all(self, WATCH_BEAT, now);

@@ -100,6 +100,7 @@ void watch_wire_send(const watch_wire *self, int to, bool everywhere, watch_mess
         return;
     message->key = self->key;
     message->from = self->rank;
+    message->to = to;
     message->heard = self->peer[to].sin_port != 0;
     if (message->heard && !everywhere) {
         wire_send_to(self, &self->peer[to], message);
@@ -121,7 +122,7 @@ bool watch_wire_receive(watch_wire *self, watch_message *out)
         if (n < 0)
             return false;
         if (n != sizeof *out || out->key != self->key || out->from < 0 || out->from >= self->size ||
-            out->from == self->rank)
+            out->from == self->rank || out->to != self->rank)
             continue;
         self->peer[out->from] = from;
         return true;

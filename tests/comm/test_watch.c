@@ -69,8 +69,8 @@ static int wait_for(_Atomic int *count, int ms)
 
 static void start(ds_world *world, told *t, double timeout_s)
 {
-    const ds_watch_hooks hooks = {t,          &t->stop,  &t->killed_ns, told_asked,
-                                  told_print, told_late, told_leave};
+    const ds_watch_hooks hooks = {t,    &t->stop,   &t->killed_ns, told_asked,
+                                  NULL, told_print, told_late,     told_leave};
     memset(t, 0, sizeof *t);
     expect(ds_watch_start(world, &hooks) == DS_OK, "start");
     expect(ds_watch_arm(world, timeout_s) == DS_OK, "arm");
