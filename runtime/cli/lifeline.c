@@ -170,31 +170,31 @@ static void lifeline_outlive_mpirun(void)
     _exit(0);
 }
 
+/* All is said before anybody leaves: mpirun kills the rest within milliseconds of the first exits
+ * (SIGCHLD wakes it from its second of patience). The directory may be what hangs: the alarm ends
+ * this rank even within a system call, and the others find out alone. */
 static void lifeline_late(void *context, const char *line)
 {
-    lifeline *self = context;
-    size_t room = sizeof self->why;
+    const lifeline *self = context;
+    char why[2600];
     int64_t stands = lifeline_stands(self);
-    int n = snprintf(self->why, room, "%s; go on with --resume, from ", line);
+    int n = snprintf(why, sizeof why, "%s; go on with --resume, from ", line);
     if (stands >= 0)
-        snprintf(self->why + n, room - (size_t)n, "step %lld", (long long)stands);
+        snprintf(why + n, sizeof why - (size_t)n, "step %lld", (long long)stands);
     else
-        snprintf(self->why + n, room - (size_t)n, "where this run began");
-    lifeline_say("error: ", self->why);
+        snprintf(why + n, sizeof why - (size_t)n, "where this run began");
+    lifeline_say("error: ", why);
     lifeline_outlive_mpirun();
+    signal(SIGALRM, SIG_DFL);
+    alarm(LIFELINE_LAST_WORD_S);
+    if (lifeline_says_running(self))
+        lifeline_resumable(self, why);
+    alarm(0);
 }
 
-/* The directory may be what hangs: the others have left by now, and this rank waits no longer than
- * the alarm, which ends it also within a system call. */
 static void lifeline_leave(void *context)
 {
-    const lifeline *self = context;
-    if (self->why[0] != '\0') {
-        signal(SIGALRM, SIG_DFL);
-        alarm(LIFELINE_LAST_WORD_S);
-        if (lifeline_says_running(self))
-            lifeline_resumable(self, self->why);
-    }
+    (void)context;
     _exit(ds_exit_code(DS_STOPPED));
 }
 

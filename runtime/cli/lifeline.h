@@ -10,7 +10,6 @@ typedef struct lifeline {
     const ds_trainer *_Atomic trainer;
     char dir[4096];
     _Atomic bool ours; /* dir's status.json is this run's to write */
-    char why[2600];    /* this rank has the last word, and this is it */
 } lifeline;
 
 /* Local. INT, TERM and USR1 ask to stop, USR2 for the ranks' states; before MPI_Init. */
