@@ -115,7 +115,8 @@ typedef struct ds_config {
     const void *loss_options;
     const ds_optim_ops *optimizer;
     const void *optimizer_options;
-    double lr, clip_norm;
+    double lr, clip_norm;     /* lr: of the schedule, scaled where lr.scale says so */
+    const char *lr_note;      /* what lr.scale did, for people; "" where nothing */
     double l1, l2;            /* penalties l1 sum |w| + l2/2 sum w^2 */
     double ema;               /* 0: no averaged weights */
     const void *bias_options; /* of biases and gains, without decay; NULL: as all others */

@@ -43,6 +43,7 @@ typedef struct ds_run_facts {
     size_t parameters, samples, batch;
     int64_t total_steps;
     const char *numerics;
+    const char *lr_note; /* what lr.scale did, "" where nothing */
     uint64_t seed;
 } ds_run_facts;
 typedef struct ds_step_facts {

@@ -126,6 +126,7 @@ static ds_status train_announce(train *self)
                           .batch = plan->batch,
                           .total_steps = plan->total_steps,
                           .numerics = numerics,
+                          .lr_note = ds_trainer_config(self->trainer)->lr_note,
                           .seed = ds_trainer_config(self->trainer)->seed};
     return ds_report_start(self->report, &facts);
 }

@@ -6,7 +6,7 @@
 #include "config_parts.h"
 
 typedef struct compare_state {
-    bool early;  /* either run stops early: then evaluation steers */
+    bool steer;  /* evaluation steers: a run stops early, or its rate watches the loss */
     bool extend; /* the run's length shapes no number: it may grow or shrink */
     bool batch;  /* a step has the same samples in the same shards: accumulated or not is one */
     size_t n_set;
@@ -33,11 +33,11 @@ static bool compare_neutral(const compare_state *s, const char *path)
     static const char *const always[] = {
         "name",         "train.log_every", "checkpoint",     "sync.bucket", "sync.transport",
         "sync.overlap", "data.test",       "compute.strict", "watch",       NULL};
-    static const char *const unless_early[] = {"train.eval_every", "eval", NULL};
+    static const char *const unless_steering[] = {"train.eval_every", "eval", NULL};
     static const char *const length[] = {"train.max_steps", "train.epochs", NULL};
     static const char *const batch[] = {"batch", NULL};
     static const char *const paths[] = {".path", ".images", ".labels", NULL};
-    if (compare_among(always, path) || (!s->early && compare_among(unless_early, path)) ||
+    if (compare_among(always, path) || (!s->steer && compare_among(unless_steering, path)) ||
         (s->extend && compare_among(length, path)) || (s->batch && compare_among(batch, path)))
         return true;
     const char *last = strrchr(path, '.');
@@ -121,11 +121,10 @@ static double compare_number(const ds_value *root, const char *path, double othe
                : otherwise;
 }
 
-static bool compare_endless(const ds_value *root)
+static const ds_lr_ops *compare_schedule(const ds_value *root)
 {
     const ds_value *name = ds_value_find(ds_value_find(root, "lr"), "schedule");
-    const ds_lr_ops *ops = name == NULL || name->text == NULL ? NULL : ds_lr_find(name->text);
-    return ops != NULL && !ops->needs_total;
+    return name == NULL || name->text == NULL ? NULL : ds_lr_find(name->text);
 }
 
 /* Of two resolved trees. */
@@ -133,15 +132,19 @@ static compare_state compare_begin(const ds_value *a, const ds_value *b)
 {
     const ds_value *root[] = {a, b};
     double early = 0, samples[2], shards[2];
+    bool endless = true, watches = false;
     for (int i = 0; i < 2; i++) {
+        const ds_lr_ops *schedule = compare_schedule(root[i]);
+        endless = endless && schedule != NULL && !schedule->needs_total;
+        watches = watches || (schedule != NULL && schedule->observe != NULL);
         double times = compare_number(root[i], "batch.accumulate", 1);
         early += compare_number(root[i], "stop.early.patience", 0);
         samples[i] = compare_number(root[i], "batch.size", -1 - i) * times;
         shards[i] = compare_number(root[i], "batch.shards", -1 - i) * times;
     }
     return (compare_state){
-        .early = early > 0,
-        .extend = !(early > 0) && compare_endless(a) && compare_endless(b),
+        .steer = early > 0 || watches,
+        .extend = !(early > 0) && endless,
         .batch = !(samples[0] < samples[1]) && !(samples[0] > samples[1]) &&
                  !(shards[0] < shards[1]) && !(shards[0] > shards[1]),
     };

@@ -1,5 +1,6 @@
 /* Sections that name a member of a registry: loss, optimizer, lr; sync names a codec. `optimizer:
  * adamw` is short for {name: adamw}. The member's own options stand beside the common ones. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -208,6 +209,27 @@ ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw, ds_valu
     return named_resolve(self, &kind, raw, &common, &found, root);
 }
 
+/* The rate grows with the batch: linearly (Goyal et al., 2017) or as its root (Krizhevsky, 2014).
+ */
+static ds_status named_scale(ds_config *self, const ds_raw_named *lr)
+{
+    char *note = NULL, was[32], now[32];
+    int64_t batch = self->batch.size * self->batch.accumulate;
+    double times = (double)batch / (double)lr->scale_batch, given = self->lr;
+    self->lr_note = "";
+    if (lr->scale == 0)
+        return DS_OK;
+    self->lr = given * (lr->scale == 1 ? times : sqrt(times));
+    DS_TRY(ds_arena_printf(self->arena, &note,
+                           "optimizer.lr %s for a batch of %lld samples becomes %s for %lld "
+                           "(lr.scale: %s)",
+                           ds_real_text(given, was), (long long)lr->scale_batch,
+                           ds_real_text(self->lr, now), (long long)batch,
+                           lr->scale == 1 ? "linear" : "sqrt"));
+    self->lr_note = note;
+    return DS_OK;
+}
+
 ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root)
 {
     static const named_kind kind = {.section = "lr",
@@ -229,6 +251,7 @@ ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root
     self->schedule = ds_lr_at(found.index);
     self->schedule_options = found.options;
     self->warmup_steps = common.warmup_steps;
+    DS_TRY(named_scale(self, &common));
     return named_resolve(self, &kind, raw, &common, &found, root);
 }
 

@@ -37,7 +37,8 @@ typedef struct ds_raw_fraction {
 } ds_raw_fraction;
 typedef struct ds_raw_named { /* loss, lr: what is common to all members */
     const char *name;
-    int64_t warmup_steps;
+    int64_t warmup_steps, scale_batch;
+    int scale;
 } ds_raw_named;
 typedef struct ds_raw_optimizer {
     const char *name;

@@ -112,6 +112,8 @@ const ds_option ds_config_lr_options[] = {
     {"schedule", DS_OPTION_TEXT, offsetof(ds_raw_named, name), "constant", 0, 0, NULL, 0,
      "the schedule"},
     INT(ds_raw_named, warmup_steps, "0", 0, 0, "steps of linear growth before it"),
+    CHOICE(ds_raw_named, scale, NULL, "none|linear|sqrt", 0, "the rate grows with the batch"),
+    INT(ds_raw_named, scale_batch, "256", 1, 0, "the batch that optimizer.lr was found for"),
     END,
 };
 const ds_option ds_config_sync_options[] = {

@@ -312,6 +312,7 @@ static ds_status create_memory(ds_trainer *self)
     DS_TRY(history_create(self->arena, &self->history));
     DS_TRY(ds_arena_text(self->arena, "[]", &self->lineage));
     stopping_reset(&self->stopping);
+    DS_TRY(rate_create(self));
     return create_workspaces(self);
 }
 

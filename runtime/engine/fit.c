@@ -111,6 +111,11 @@ static ds_status fit_evaluate_split(fit *self, const char *split, ds_scores *sco
     return DS_OK;
 }
 
+static bool fit_every(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
 static ds_status fit_evaluate(fit *self, bool *best)
 {
     ds_trainer *t = self->trainer;
@@ -125,6 +130,8 @@ static ds_status fit_evaluate(fit *self, bool *best)
     if (validation) {
         DS_TRY(fit_evaluate_split(self, "validation", &scores));
         *best = stopping_after_eval(&t->stopping, &t->config->stop, t->step, scores.loss);
+        if (fit_evaluates_at(t, t->step))
+            rate_after_eval(t, scores.loss);
     }
     if (test)
         DS_TRY(fit_evaluate_split(self, "test", &scores));
@@ -133,16 +140,6 @@ static ds_status fit_evaluate(fit *self, bool *best)
     fit_pause(self, start);
     deadline_evaluated(&self->deadline, ds_clock_ns() - start);
     return DS_OK;
-}
-
-static bool fit_every(int64_t step, int64_t every)
-{
-    return every > 0 && step % every == 0;
-}
-
-static bool fit_evaluation_due(const ds_trainer *t)
-{
-    return fit_evaluates_at(t, t->step) || ds_trainer_finished(t);
 }
 
 static void fit_log(fit *self, const ds_outcome *outcome, double lr)
@@ -200,7 +197,7 @@ static ds_status fit_after(fit *self)
     ds_trainer *t = self->trainer;
     const ds_checkpoint_config *checkpoint = &t->config->checkpoint;
     bool best = false, due = fit_every(t->step, checkpoint->every_steps);
-    if (fit_evaluation_due(t))
+    if (fit_evaluates_at(t, t->step) || ds_trainer_finished(t))
         DS_TRY(fit_evaluate(self, &best));
     if (best)
         DS_TRY(fit_save_best(self));

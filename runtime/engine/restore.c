@@ -192,6 +192,24 @@ static ds_status restore_stopping(ds_trainer *self, const ds_checkpoint *file)
     return DS_OK;
 }
 
+/* A run that went over to a schedule with a state (by --set) begins it afresh. */
+static ds_status restore_rate(ds_trainer *self, const ds_checkpoint *file)
+{
+    ds_lr_state *s = &self->lr_state;
+    int64_t seen = 0;
+    if (self->config->schedule->observe == NULL || ds_checkpoint_attr(file, "lr_scale") == NULL)
+        return DS_OK;
+    DS_TRY(restore_real(file, "lr_scale", &s->scale));
+    DS_TRY(restore_real(file, "lr_best", &s->best));
+    DS_TRY(restore_real(file, "lr_sum", &s->sum));
+    DS_TRY(restore_int(file, "lr_count", &s->count));
+    DS_TRY(restore_int(file, "lr_wait", &s->wait));
+    DS_TRY(restore_int(file, "lr_cooldown", &s->cooldown));
+    DS_TRY(restore_int(file, "lr_seen", &seen));
+    s->seen = seen != 0;
+    return DS_OK;
+}
+
 static ds_status restore_history(ds_trainer *self, const ds_checkpoint *file)
 {
     history *h = &self->history;
@@ -234,6 +252,7 @@ static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file,
     DS_TRY(restore_int(file, "step", &self->step));
     self->loaded_step = self->saved_step = self->step;
     DS_TRY(restore_stopping(self, file));
+    DS_TRY(restore_rate(self, file));
     DS_TRY(restore_history(self, file));
     return restore_lineage(self, file, spec);
 }

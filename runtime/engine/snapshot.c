@@ -178,6 +178,21 @@ static void snapshot_stopping(snapshot *self)
     snapshot_text(self, "stop_reason", s->reason);
 }
 
+/* Of a schedule that watches the loss; others have none. */
+static void snapshot_rate(snapshot *self)
+{
+    const ds_lr_state *s = &self->trainer->lr_state;
+    if (self->trainer->config->schedule->observe == NULL)
+        return;
+    snapshot_real(self, "lr_scale", s->scale);
+    snapshot_real(self, "lr_best", s->best);
+    snapshot_real(self, "lr_sum", s->sum);
+    snapshot_int(self, "lr_count", s->count);
+    snapshot_int(self, "lr_wait", s->wait);
+    snapshot_int(self, "lr_cooldown", s->cooldown);
+    snapshot_int(self, "lr_seen", s->seen);
+}
+
 static ds_status snapshot_run(snapshot *self)
 {
     const ds_trainer *t = self->trainer;
@@ -203,6 +218,7 @@ static ds_status snapshot_run(snapshot *self)
     snapshot_int(self, "history_stride", t->history.stride);
     snapshot_real(self, "input_scale", (double)t->splits->normalizer.scale);
     snapshot_stopping(self);
+    snapshot_rate(self);
     DS_TRY(snapshot_names(self));
     return snapshot_sync(self);
 }

@@ -66,6 +66,8 @@ struct ds_trainer {
     int64_t loaded_step;        /* of the checkpoint this run goes on from; -1: a fresh run */
     _Atomic int64_t saved_step; /* of the newest checkpoint that stands; -1: none */
     stopping stopping;
+    ds_lr_state lr_state; /* of a schedule that watches the loss */
+    ds_lr_watch lr_watch; /* which it watches; AUTO: none */
     history history;
     bool initialised; /* from a checkpoint's weights: step 0 is saved, a resumed run needs them */
     char *lineage;    /* JSON list of resumptions */
@@ -149,6 +151,12 @@ void stopping_reset(stopping *self);
 /* After a step; after an evaluation of the validation split (true when it is the best so far). */
 void stopping_after_step(stopping *self, const ds_stop_config *rules, const ds_outcome *outcome);
 bool stopping_after_eval(stopping *self, const ds_stop_config *rules, int64_t step, double loss);
+
+/* rate_state.c. Local, alike on all ranks. What a schedule that watches the loss gets to see: each
+ * step's loss (an epoch's mean goes on), and the validation loss of a regular evaluation. */
+ds_status rate_create(ds_trainer *self) DS_NODISCARD;
+void rate_after_step(ds_trainer *self, double loss);
+void rate_after_eval(ds_trainer *self, double loss);
 
 /* history.c. Local. */
 ds_status history_create(ds_arena *arena, history *self) DS_NODISCARD;

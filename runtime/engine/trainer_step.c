@@ -7,8 +7,10 @@
 double step_rate(const ds_trainer *self)
 {
     const ds_config *c = self->config;
-    ds_lr_common common = {
-        .base = c->lr, .warmup_steps = c->warmup_steps, .total_steps = self->plan->total_steps};
+    ds_lr_common common = {.base = c->lr,
+                           .warmup_steps = c->warmup_steps,
+                           .total_steps = self->plan->total_steps,
+                           .state = &self->lr_state};
     return ds_lr_rate(c->schedule, c->schedule_options, &common, self->step);
 }
 
@@ -84,6 +86,7 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
     self->step++;
     if (outcome->finite)
         history_add(&self->history, self->step, outcome->loss);
+    rate_after_step(self, outcome->finite ? outcome->loss : (double)NAN);
     return DS_OK;
 }
 

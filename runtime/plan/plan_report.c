@@ -138,6 +138,8 @@ ds_status ds_plan_report(const ds_plan *self, const ds_config *config, const ds_
                          const ds_model *model, FILE *out)
 {
     plan_report_head(self, config, layout, out);
+    if (config->lr_note[0] != '\0')
+        fprintf(out, "%s\n", config->lr_note);
     plan_report_layers(model, out);
     fprintf(out, "%5s  %-14s %6s %11s %11s %11s %11s %11s %11s %13s\n", "rank", "shards", "idle",
             "parameters", "gradients", "optimizer", "exchange", "activations", "memory",

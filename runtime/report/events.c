@@ -99,6 +99,10 @@ ds_status ds_report_start(ds_report *self, const ds_run_facts *f)
                  f->name, f->parameters, f->samples, f->batch, f->shards, f->ranks,
                  f->ranks == 1 ? "" : "s", f->hosts, f->hosts == 1 ? "" : "s");
     progress_say(&self->progress, "%s", f->numerics);
+    if (f->lr_note[0] != '\0') {
+        cJSON_AddStringToObject(e, "lr_note", f->lr_note);
+        progress_say(&self->progress, "%s", f->lr_note);
+    }
     return event_write(self, e);
 }
 

@@ -156,7 +156,31 @@ def schedule_numbers():
         "lr/step": rates(40, 0.1, lambda o: lr.StepLR(o, step_size=7, gamma=0.5)),
         "lr/cosine": rates(40, 0.1, lambda o: lr.CosineAnnealingLR(o, T_max=40)),
         "lr/cosine_warm": warm + cosine,
+        "lr/exponential": rates(40, 0.1, lambda o: lr.ExponentialLR(o, gamma=0.93)),
+        "lr/polynomial": rates(40, 0.1, lambda o: lr.PolynomialLR(o, total_iters=40, power=1.0)),
+        "lr/polynomial_power": rates(40, 0.1, lambda o: lr.PolynomialLR(o, total_iters=40, power=2.5)),
+        "lr/warm_restarts": rates(40, 0.1, lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=9)),
+        "lr/warm_restarts_factor": rates(40, 0.1, lambda o: lr.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2, eta_min=0.002)),
+        "lr/one_cycle": rates(40, 0.1, lambda o: lr.OneCycleLR(o, max_lr=0.1, total_steps=40, cycle_momentum=False)),
+        "lr/one_cycle_linear": rates(40, 0.1, lambda o: lr.OneCycleLR(o, max_lr=0.1, total_steps=40, pct_start=0.45, div_factor=10,
+                                                                      final_div_factor=100, anneal_strategy="linear", cycle_momentum=False)),
+        **plateau_numbers(),
     }
+
+
+def plateau_numbers():
+    """Losses that fall, rise and stand still; the rate after each."""
+    losses = [round(1 / (1 + 0.2 * i) + 0.05 * w + (0.3 if 18 < i < 26 else 0), 4) for i, w in enumerate(wave(40, 0.4, 0.9))]
+    out = {"lr/plateau_losses": losses}
+    for name, arguments in (("lr/plateau", dict(patience=3)), ("lr/plateau_cooldown", dict(patience=1, cooldown=4, factor=0.5, min_lr=0.01)),
+                            ("lr/plateau_abs", dict(patience=0, threshold=0.02, threshold_mode="abs", factor=0.7))):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        schedule, out[name] = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **arguments), []
+        for loss in losses:
+            optimizer.step()
+            schedule.step(loss)
+            out[name].append(optimizer.param_groups[0]["lr"])
+    return out
 
 
 def loss_numbers():

@@ -242,6 +242,28 @@ def extended(c):
 
 
 @case
+def plateau(c):
+    """A rate that watches the loss: its state goes through a checkpoint, alike on all rank counts; scaled rates say so."""
+    for watch in ("train", "validation"):
+        # a loss must fall a hundredfold to count as better: none does; patience 1 and a step that is not an epoch's last, so that counters are cut in two
+        edits = [f"lr={{schedule: plateau, watch: {watch}, factor: 0.5, patience: 1, threshold: 0.99, cooldown: 1}}", "train.eval_every=3"]
+        c.train(f"whole-{watch}", edits=edits)
+        rates = [e["lr"] for e in events(c.folder / f"whole-{watch}", "step")]
+        c.check(len(set(rates)) >= 2 and rates == sorted(rates, reverse=True) and all(b in (a, a / 2) for a, b in zip(rates, rates[1:])), f"{watch}: {rates}")
+        (c.folder / "config.yaml").write_text(CONFIG.replace("epochs: 6", "epochs: 6, max_steps: 20"))
+        c.train(f"cut-{watch}", edits=edits, ranks=3)
+        (c.folder / "config.yaml").write_text(CONFIG)
+        shutil.rmtree(c.folder / f"cut-{watch}" / "best", ignore_errors=True)
+        c.train(f"cut-{watch}", "--resume", edits=edits, ranks=2)
+        c.check(final_hash(c.folder / f"cut-{watch}") == final_hash(c.folder / f"whole-{watch}"), f"{watch}: other bits after resuming")
+    c.train("none", edits=["data.validation.fraction=0", "lr={schedule: plateau, watch: validation}"], code=2)
+    done = c.train("scaled", edits=["lr={scale: linear, scale_batch: 32}", "train.max_steps=2"])
+    c.check("0.004" in done.out and [e["lr"] for e in events(c.folder / "scaled", "step")] == [0.004] * 2, done)
+    done = c.train("dry", "--dry-run", edits=["lr={scale: sqrt, scale_batch: 16}", "batch.accumulate=4"])
+    c.check("optimizer.lr 0.002 for a batch of 16 samples becomes 0.008 for 256" in done.out, done)
+
+
+@case
 def damaged(c):
     """A damaged newest checkpoint is said, set aside, and the one before taken; all damaged: 4."""
     c.train("whole")

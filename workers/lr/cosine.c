@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "descent/lr.h"
+#include "lr_parts.h"
 
 typedef struct cosine_options {
     double min;
@@ -22,9 +22,8 @@ static const ds_option cosine_table[] = {
 static double cosine_rate(const void *options, double base, int64_t t, int64_t total)
 {
     const cosine_options *o = options;
-    const double pi = 3.14159265358979323846;
     const double part = t < total ? (double)t / (double)total : 1;
-    return o->min + (base - o->min) * (1 + cos(pi * part)) / 2;
+    return ds_lr_half_wave(base, o->min, part);
 }
 
 extern const ds_lr_ops ds_lr_cosine;

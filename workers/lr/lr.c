@@ -1,7 +1,8 @@
 /* The table of schedules, made from lr.list, and the warm-up they share. */
-#include "descent/lr.h"
-
+#include <math.h>
 #include <string.h>
+
+#include "lr_parts.h"
 
 #define X(name) extern const ds_lr_ops ds_lr_##name;
 #include "lr.list"
@@ -26,6 +27,26 @@ const ds_lr_ops *ds_lr_find(const char *name)
     return NULL;
 }
 
+double ds_lr_power(double x, int64_t n)
+{
+    double factor = 1;
+    for (; n > 0; n /= 2, x *= x)
+        if (n % 2)
+            factor *= x;
+    return factor;
+}
+
+double ds_lr_half_wave(double from, double to, double part)
+{
+    const double pi = 3.14159265358979323846;
+    return to + (from - to) * (1 + cos(pi * part)) / 2;
+}
+
+void ds_lr_reset(ds_lr_state *state)
+{
+    *state = (ds_lr_state){.scale = 1};
+}
+
 ds_status ds_lr_check(const ds_lr_ops *ops, const ds_lr_common *common)
 {
     DS_CHECK(!ops->needs_total || common->total_steps < INT64_MAX, DS_ERR_USAGE,
@@ -43,5 +64,6 @@ double ds_lr_rate(const ds_lr_ops *ops, const void *options, const ds_lr_common 
     int64_t total = common->total_steps;
     if (total < INT64_MAX)
         total = total > warmup ? total - warmup : 1;
-    return ops->rate(options, common->base, t - warmup, total);
+    double rate = ops->rate(options, common->base, t - warmup, total);
+    return common->state == NULL ? rate : rate * common->state->scale;
 }

@@ -1,7 +1,7 @@
 /* Steps down (torch.optim.lr_scheduler.StepLR): base gamma^floor(t / step_size). */
 #include <stddef.h>
 
-#include "descent/lr.h"
+#include "lr_parts.h"
 
 typedef struct step_options {
     int64_t step_size;
@@ -26,16 +26,11 @@ static const ds_option step_table[] = {
     {0},
 };
 
-/* The power by squaring: the same bits with any libm. */
 static double step_rate(const void *options, double base, int64_t t, int64_t total)
 {
     (void)total;
     const step_options *o = options;
-    double factor = 1, x = o->gamma;
-    for (int64_t n = t / o->step_size; n > 0; n /= 2, x *= x)
-        if (n % 2)
-            factor *= x;
-    return base * factor;
+    return base * ds_lr_power(o->gamma, t / o->step_size);
 }
 
 extern const ds_lr_ops ds_lr_step;
