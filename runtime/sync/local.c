@@ -44,7 +44,7 @@ static ds_status local_replicas(ds_sync *self, ds_local *local)
         local->replica[i - first] = (ds_replica){.index = i,
                                                  .lo = ds_plan_replica_shard(plan, i),
                                                  .hi = ds_plan_replica_shard(plan, i + 1)};
-    return DS_OK;
+    return ds_replica_rules(self, local);
 }
 
 ds_status ds_local_create(ds_sync *self, const ds_local_outer *outer)

@@ -27,6 +27,8 @@ typedef struct ds_local {
     ds_local_outer outer;
     size_t n_replicas;   /* of this rank */
     ds_replica *replica; /* (n_replicas), rising */
+    ds_rule *rule;       /* (n_params) how the config's optimizer treats a tensor */
+    float *scratch;      /* what the most demanding of them asks for */
     ds_node *node;       /* (R) a node each for the meeting's tree */
     size_t *node_begin;  /* (ranks + 1) */
     const ds_optim_ops *outer_optimizer;
@@ -67,7 +69,9 @@ void ds_local_settle(const ds_sync *self, ds_local *local);
 /* local_state.c. Local. Names of all blocks that may be in a checkpoint. */
 ds_status ds_local_state_create(ds_sync *self, ds_local *local) DS_NODISCARD;
 
-/* local_replica.c. Local. Sum of its nodes, samples, norm; the update with them. */
+/* local_replica.c. Local. Rules and scratch. Sum of its nodes, samples, norm; the update with them.
+ */
+ds_status ds_replica_rules(ds_sync *self, ds_local *local) DS_NODISCARD;
 void ds_replica_reduce(ds_sync *self, ds_replica *replica, size_t samples);
 void ds_replica_update(ds_sync *self, ds_replica *replica, const ds_step *step, int64_t t);
 

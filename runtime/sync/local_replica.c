@@ -60,27 +60,54 @@ void ds_replica_reduce(ds_sync *self, ds_replica *replica, size_t samples)
         replica->norm = local_replica_norm(self, replica->sum) / (double)replica->samples;
 }
 
+ds_status ds_replica_rules(ds_sync *self, ds_local *local)
+{
+    const ds_layout *layout = self->spec.layout;
+    const ds_optim_ops *optimizer = self->spec.config->optimizer;
+    size_t most = 0;
+    DS_TRY(ds_arena_take(self->arena, layout->n_params, sizeof *local->rule, "sync", &local->rule));
+    for (size_t p = 0; p < layout->n_params; p++) {
+        ds_rule *rule = &local->rule[p];
+        *rule = ds_plan_rule(self->spec.config, &layout->param[p]);
+        bool asks = optimizer->scratch != NULL && layout->param[p].trainable;
+        size_t n = asks ? optimizer->scratch(rule->options, &rule->matrix) : 0;
+        most = n > most ? n : most;
+    }
+    return ds_arena_take(self->arena, most, sizeof(float), "optimizer scratch", &local->scratch);
+}
+
+/* One tensor of the replica; `scale` makes the sum the mean, clipped. */
+static void local_replica_tensor(const ds_sync *self, const ds_replica *replica, size_t p,
+                                 ds_update update)
+{
+    const ds_local *local = self->state;
+    const ds_optim_ops *optimizer = self->spec.config->optimizer;
+    const ds_param *param = &self->spec.layout->param[p];
+    const ds_rule *rule = &local->rule[p];
+    update.n = ds_param_floats(param);
+    update.w = replica->params + param->offset;
+    update.g = replica->sum + param->offset;
+    update.lr *= rule->lr_scale;
+    update.matrix = rule->matrix;
+    update.kernels = self->spec.kernels;
+    update.scratch = local->scratch;
+    for (size_t s = 0; s < optimizer->n_slots; s++)
+        if (optimizer->uses == NULL || optimizer->uses(rule->options, s, &rule->matrix))
+            update.slot[s] = replica->slot[s] + param->offset;
+    optimizer->step(rule->options, &update);
+}
+
 void ds_replica_update(ds_sync *self, ds_replica *replica, const ds_step *step, int64_t t)
 {
     const ds_config *config = self->spec.config;
-    const ds_layout *layout = self->spec.layout;
     double factor = 1;
     if (replica->sum == NULL) /* no samples of a short batch: no update */
         return;
     if (config->clip_norm > 0 && config->clip_norm / (replica->norm + 1e-6) < 1)
         factor = config->clip_norm / (replica->norm + 1e-6);
-    for (size_t p = 0; p < layout->n_params; p++) {
-        const ds_param *param = &layout->param[p];
-        if (!param->trainable)
-            continue;
-        ds_update update = {.n = ds_param_floats(param),
-                            .w = replica->params + param->offset,
-                            .g = replica->sum + param->offset,
-                            .scale = (float)(factor / (double)replica->samples),
-                            .lr = step->lr,
-                            .t = t};
-        for (size_t s = 0; s < config->optimizer->n_slots; s++)
-            update.slot[s] = replica->slot[s] + param->offset;
-        config->optimizer->step(config->optimizer_options, &update);
-    }
+    const ds_update update = {
+        .scale = (float)(factor / (double)replica->samples), .lr = step->lr, .t = t};
+    for (size_t p = 0; p < self->spec.layout->n_params; p++)
+        if (self->spec.layout->param[p].trainable)
+            local_replica_tensor(self, replica, p, update);
 }

@@ -54,21 +54,17 @@ static ds_status sync_choice(const ds_config *config, const char *key, const cha
     return ds_value_fail(at, "sync.%s: there is no '%s'; known: %s", key, found, all);
 }
 
-/* Averaged weights, penalties, groups and whole tensors belong to the one update of all ranks. */
+/* Averaged weights and penalties belong to the one update of all ranks. */
 static ds_status sync_check_update(const ds_config *config)
 {
     const char *strategy = config->sync.strategy;
     if (strcmp(strategy, "exact") == 0 || strcmp(strategy, "allreduce") == 0)
         return DS_OK;
     const char *wish = NULL;
-    if (config->optimizer != NULL && config->optimizer->reach != DS_REACH_ELEMENT)
-        wish = config->optimizer->name;
-    else if (config->ema > 0)
+    if (config->ema > 0)
         wish = "ema";
     else if (ds_plan_penalised(config))
         wish = "l1 and l2";
-    else if (config->n_groups > 0 || config->bias_options != NULL)
-        wish = "groups and decay_bias";
     DS_CHECK(wish == NULL, DS_ERR_USAGE,
              "optimizer: %s goes with sync.strategy exact or allreduce only, found %s", wish,
              strategy);

@@ -47,6 +47,14 @@ static const way methods[] = {
     {"exact", "adam", "", "auto", 4, 7, 1, 100, 0.1, true},
 };
 
+/* Optimizers that the textbook here does not know: the bits of one rank alone. */
+static const way others[] = {
+    {"local-sgd", "adamw", "average", "direct", 4, 7, 4, 0, 0.1, true},
+    {"local-sgd", "lamb", "keep", "auto", 5, 7, 4, 0, 0, true},
+    {"post-local", "muon", "keep", "direct", 4, 7, 3, 5, 0, false},
+    {"diloco", "lars", "reset", "auto", 4, 8, 5, 0, 0, false},
+};
+
 static const double RATE = 0.05, OUTER_RATE = 0.7, OUTER_MOMENTUM = 0.9;
 
 /* Samples of step t: three noisy centres. */
@@ -262,11 +270,43 @@ static ds_status train(ds_trainer *trainer, const way *m, textbook *b, double *w
     return DS_OK;
 }
 
-/* One method on all ranks against the textbook, and on this rank alone. */
-static void run(ds_world *world, ds_world *self, const way *m)
+/* How far the run's parameters are from the textbook's. */
+static double distance(const ds_trainer *trainer, const double *theta)
+{
+    float p[N_P];
+    double error = 0, size = 0;
+    read_params(trainer, p);
+    for (int k = 0; k < N_P; k++) {
+        double d = (double)p[k] - theta[k];
+        error += d * d;
+        size += theta[k] * theta[k];
+    }
+    return sqrt(error / size);
+}
+
+static void begin(textbook *b, const ds_trainer *trainer, const way *m)
+{
+    float p[N_P];
+    read_params(trainer, p);
+    memset(b, 0, sizeof *b);
+    for (int k = 0; k < N_P; k++) {
+        b->theta[k] = (double)p[k];
+        for (int i = 0; i < m->R; i++)
+            b->own[i].p[k] = (double)p[k];
+    }
+}
+
+static uint64_t hash_of(const ds_trainer *trainer)
+{
+    uint64_t hash = 0;
+    expect(ds_trainer_hash(trainer, &hash) == DS_OK, "hash", "");
+    return hash;
+}
+
+/* One method on all ranks, on this rank alone, and by the textbook if it is one of its. */
+static void run(ds_world *world, ds_world *self, const way *m, bool known)
 {
     char where[128];
-    float p[N_P];
     static textbook b;
     snprintf(where, sizeof where, "%s, %s, state %s, %s, R %d, V %d, H %d, after %d, clip %g",
              m->strategy, m->optimizer, m->state, m->transport, m->R, m->V, m->H, m->after,
@@ -277,31 +317,54 @@ static void run(ds_world *world, ds_world *self, const way *m)
         expect(false, "open", where);
         return;
     }
-    read_params(together, p);
-    memset(&b, 0, sizeof b);
-    for (int k = 0; k < N_P; k++) {
-        b.theta[k] = (double)p[k];
-        for (int i = 0; i < m->R; i++)
-            b.own[i].p[k] = (double)p[k];
-    }
-    double loss = 0, error = 0, size = 0;
-    expect(train(together, m, &b, &loss) == DS_OK, "train", where);
+    double loss = 0, error = 0;
+    begin(&b, together, m);
+    expect(train(together, m, known ? &b : NULL, &loss) == DS_OK, "train", where);
     expect(train(alone, m, NULL, NULL) == DS_OK, "train alone", where);
-    read_params(together, p);
-    for (int k = 0; k < N_P; k++) {
-        double d = (double)p[k] - b.theta[k];
-        error += d * d;
-        size += b.theta[k] * b.theta[k];
-    }
-    error = sqrt(error / size);
-    uint64_t hash[2] = {0, 1};
-    expect(ds_trainer_hash(together, &hash[0]) == DS_OK, "hash", where);
-    expect(ds_trainer_hash(alone, &hash[1]) == DS_OK, "hash", where);
+    if (known)
+        error = distance(together, b.theta);
+    uint64_t hash = hash_of(together), other = hash_of(alone);
     if (ds_world_rank(world) == 0)
         printf("%s: %.2g from the textbook, losses %.2g, hash %016llx, alone %016llx\n", where,
-               error, loss, (unsigned long long)hash[0], (unsigned long long)hash[1]);
+               error, loss, (unsigned long long)hash, (unsigned long long)other);
     expect(error < 1e-5 && loss < 1e-5, "textbook", where);
-    expect(hash[0] == hash[1], "same bits as alone", where);
+    expect(hash == other, "same bits as alone", where);
+}
+
+/* Two runs that must come to the same: to the bit, or within `bound` of each other. */
+static void same(ds_world *world, const way *a, const way *b, double bound)
+{
+    ds_auto(ds_trainer) one = NULL;
+    ds_auto(ds_trainer) two = NULL;
+    if (open_trainer(world, a, &one) != DS_OK || open_trainer(world, b, &two) != DS_OK) {
+        expect(false, "open", a->strategy);
+        return;
+    }
+    float p[N_P];
+    double theta[N_P];
+    expect(train(one, a, NULL, NULL) == DS_OK, "train", a->strategy);
+    expect(train(two, b, NULL, NULL) == DS_OK, "train", b->strategy);
+    read_params(two, p);
+    for (int k = 0; k < N_P; k++)
+        theta[k] = (double)p[k];
+    double off = distance(one, theta);
+    if (ds_world_rank(world) == 0)
+        printf("%s and %s with %s, R %d, H %d: %.2g apart, at most %g\n", a->strategy, b->strategy,
+               a->optimizer, a->R, a->H, off, bound);
+    expect(off <= bound, "the same", a->strategy);
+    expect(bound > 0 || hash_of(one) == hash_of(two), "the same bits", a->strategy);
+}
+
+/* Before local_after post-local is exact; one replica that meets itself has nothing to average. */
+static void equalities(ds_world *world)
+{
+    const way exact = {"exact", "adam", "", "auto", 4, 7, 1, 0, 0.1, true};
+    const way post = {"post-local", "adam", "keep", "auto", 4, 7, 3, STEPS, 0.1, true};
+    same(world, &post, &exact, 0);
+    const way plain = {"exact", "sgd", "", "auto", 1, 7, 1, 0, 0, true};
+    const way one = {"local-sgd", "sgd", "keep", "auto", 1, 7, 1, 0, 0, true};
+    if (ds_world_size(world) == 1)
+        same(world, &one, &plain, 1e-6);
 }
 
 int main(int argc, char **argv)
@@ -311,7 +374,10 @@ int main(int argc, char **argv)
         ds_world_self(&self) != DS_OK)
         return EXIT_FAILURE;
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        run(world, self, &methods[i]);
+        run(world, self, &methods[i], true);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        run(world, self, &others[i], false);
+    equalities(world);
     int64_t all = failures;
     if (ds_world_sum_int(world, &all, 1) != DS_OK)
         all++;
