@@ -27,7 +27,7 @@ static bool gnuplot_ends(const char *path, const char *end)
 ds_status gnuplot_check(const char *out)
 {
     DS_CHECK(gnuplot_ends(out, ".svg") || gnuplot_ends(out, ".png"), DS_ERR_USAGE,
-             "plot: --out '%s' is neither .svg nor .png", out);
+             "--out '%s' is neither .svg nor .png", out);
     return DS_OK;
 }
 
@@ -50,7 +50,9 @@ static void gnuplot_style(const curves *set, size_t c, size_t *splits, FILE *fil
     static const char *const color[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                         "#e69f00", "#56b4e9", "#5b4b8a", "#666666"};
     const char *paint = color[set->run[c] % (sizeof color / sizeof *color)];
-    if (strcmp(set->split[c], "train") == 0 && set->curve[c].n > 1)
+    if (set->curve[c].n == 1)
+        fprintf(file, " with points pt 7 ps 1.2 lc rgb '%s'", paint);
+    else if (strcmp(set->split[c], "train") == 0)
         fprintf(file, " with lines lw 1.6 lc rgb '%s'", paint);
     else
         fprintf(file, " with linespoints lw 1.6 dt 2 pt %d ps 0.6 lc rgb '%s'",
@@ -73,8 +75,14 @@ static void gnuplot_plot(size_t p, const gnuplot_panel *panel, bool last, FILE *
 {
     const curves *set = panel->set;
     size_t splits = 0;
-    fprintf(file, "set ylabel '%s'\n%s logscale y\nset xlabel %s\nset key %s\n", panel->what,
-            panel->log ? "set" : "unset", last ? "'step'" : "''",
+    fprintf(file, "set ylabel '%s'\n%s logscale y\n%s logscale x\n", panel->what,
+            panel->log ? "set" : "unset", panel->log_x ? "set" : "unset");
+    if (panel->top > 0)
+        fprintf(file, "set yrange [*:%.17g]\n", panel->top);
+    fprintf(file, "set xlabel '%s'\nset key %s\n",
+            !last              ? ""
+            : panel->x == NULL ? "step"
+                               : panel->x,
             p > 0 ? "off" : "outside above maxcols 3 left Left reverse samplen 2");
     for (size_t c = 0; c < set->n; c++) {
         fprintf(file, "%s$p%zuc%zu using 1:2", c == 0 ? "plot " : ", \\\n", p, c);
@@ -100,9 +108,10 @@ static void gnuplot_script(size_t n, const gnuplot_panel *panel, bool svg, FILE 
     fprintf(file, "set encoding utf8\nset terminal %s noenhanced size 960,%zu\n",
             svg ? "svg background 'white' font 'sans,14'" : "pngcairo font 'sans,11'", height);
     fprintf(file, "set grid lt 1 lw 0.5 lc rgb '#dddddd'\nset tics nomirror out\nset border 3\n"
-                  "set lmargin 12\nset rmargin 3\nset format y '%%g'\n");
+                  "set lmargin 12\nset rmargin 3\nset format '%%g'\n");
     if (last > first)
-        fprintf(file, "set xrange [%.17g:%.17g]\n", first > last / 4 ? first : 0, last);
+        fprintf(file, "set xrange [%.17g:%.17g]\n", first > last / 4 || panel[0].log_x ? first : 0,
+                last);
     if (n > 1)
         fprintf(file, "set multiplot layout %zu,1\n", n);
     for (size_t p = 0; p < n; p++)
@@ -123,25 +132,25 @@ static ds_status gnuplot_run(int in, int out)
     int why = posix_spawnp(&child, name, &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     DS_CHECK(why == 0, DS_ERR_USAGE,
-             "plot: --out needs gnuplot, which does not start here: %s; install it (Debian: "
+             "--out needs gnuplot, which does not start here: %s; install it (Debian: "
              "gnuplot-nox) or leave out --out for a plot in the terminal",
              strerror(why));
     while (waitpid(child, &state, 0) < 0)
-        DS_CHECK(errno == EINTR, DS_ERR_INTERNAL, "plot: waiting for gnuplot: %s", strerror(errno));
+        DS_CHECK(errno == EINTR, DS_ERR_INTERNAL, "waiting for gnuplot: %s", strerror(errno));
     struct stat st;
     DS_CHECK(WIFEXITED(state) && WEXITSTATUS(state) == 0 && fstat(out, &st) == 0 && st.st_size > 0,
-             DS_ERR_WRITE, "plot: gnuplot failed with state %d; is the disk full?", state);
+             DS_ERR_WRITE, "gnuplot failed with state %d; is the disk full?", state);
     return DS_OK;
 }
 
 static ds_status gnuplot_picture(size_t n, const gnuplot_panel *panel, bool svg, FILE *file)
 {
     FILE *script = tmpfile();
-    DS_CHECK(script != NULL, DS_ERR_WRITE, "plot: no temporary file: %s", strerror(errno));
+    DS_CHECK(script != NULL, DS_ERR_WRITE, "gnuplot: no temporary file: %s", strerror(errno));
     gnuplot_script(n, panel, svg, script);
     ds_status st = DS_OK;
     if (fflush(script) != 0 || ferror(script))
-        st = DS_FAIL(DS_ERR_WRITE, "plot: no room for gnuplot's script: %s", strerror(errno));
+        st = DS_FAIL(DS_ERR_WRITE, "gnuplot: no room for gnuplot's script: %s", strerror(errno));
     rewind(script);
     if (st == DS_OK)
         st = gnuplot_run(fileno(script), fileno(file));

@@ -7,8 +7,10 @@
 /* One picture below another: what is drawn, of the same runs in the same order. */
 typedef struct gnuplot_panel {
     const char *what; /* "loss" */
+    const char *x;    /* what it is drawn over; NULL: steps */
     const curves *set;
-    bool log;
+    bool log, log_x;
+    double top; /* nothing above it is drawn; 0: all */
 } gnuplot_panel;
 
 /* Local. Draw the panels into OUT.svg or OUT.png, whole or not at all. Errors: USAGE for another
