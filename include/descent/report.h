@@ -64,8 +64,14 @@ DS_API ds_status ds_report_eval(ds_report *self, int64_t step, const char *split
 DS_API ds_status ds_report_checkpoint(ds_report *self, int64_t step, const char *path) DS_NODISCARD;
 /* A step that was skipped because it was not finite, with the diagnosis. */
 DS_API ds_status ds_report_skip(ds_report *self, int64_t step, const char *why) DS_NODISCARD;
+/* Where the time of the steps went, in seconds, as means over the ranks. */
+typedef struct ds_spent {
+    double computing, waiting; /* waiting: for other ranks; together all of the steps' time */
+    double hidden; /* part of computing during which messages that had been sent were under way */
+    int ranks;
+} ds_spent;
 DS_API ds_status ds_report_end(ds_report *self, int64_t step, const char *reason,
-                               uint64_t params_hash) DS_NODISCARD;
+                               uint64_t params_hash, const ds_spent *spent) DS_NODISCARD;
 /* A linear regression's distance from its closed-form least squares solution. */
 typedef struct ds_linear_gap {
     double loss, best_loss; /* mean squared errors over the training data, in double */

@@ -22,6 +22,10 @@ DS_API int ds_world_hosts(const ds_world *self);        /* how many hosts the ra
 DS_API int ds_world_host_ranks(const ds_world *self);   /* ranks on this host */
 DS_API const char *ds_world_host(const ds_world *self); /* this host's name */
 
+/* Local. Nanoseconds that this rank has spent so far in calls that end when other ranks do their
+ * part. */
+DS_API int64_t ds_world_waited_ns(const ds_world *self);
+
 /* Collective. All go on or none: if any rank brings an error, all return the code of the lowest
  * failing rank, and ds_last_error() on all of them is that rank's message ("rank 1 of 3 on host a:
  * ..." when size > 1 and not all failed alike). */

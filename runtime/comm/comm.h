@@ -4,6 +4,7 @@
 
 #include <mpi.h>
 
+#include "descent/clock.h"
 #include "descent/world.h"
 
 struct ds_world {
@@ -13,6 +14,7 @@ struct ds_world {
     int *count, *first;     /* (size) each: room for MPI's int arguments */
     bool *near;             /* (size): on this host */
     struct ds_watch *watch; /* or NULL */
+    int64_t waited_ns;
 };
 
 /* Collective. A world over `comm`, which is duplicated. */
@@ -26,12 +28,14 @@ ds_status ds_mpi_fail(int code, const char *call, const char *file, int line);
             return ds_mpi_fail(ds_rc_, #call, __FILE__, __LINE__); \
     } while (0)
 
-/* A call that ends when other ranks have done their part: the watch is to know. */
+/* A call that ends when other ranks have done their part: the watch is to know, the clock runs. */
 void ds_watch_wait(const ds_world *world, bool waiting);
 #define DS_MPI_MEET(world, call)                                   \
     do {                                                           \
         ds_watch_wait((world), true);                              \
+        int64_t ds_since_ = ds_clock_ns();                         \
         int ds_rc_ = (call);                                       \
+        (world)->waited_ns += ds_clock_ns() - ds_since_;           \
         ds_watch_wait((world), false);                             \
         if (ds_rc_ != MPI_SUCCESS)                                 \
             return ds_mpi_fail(ds_rc_, #call, __FILE__, __LINE__); \

@@ -119,6 +119,11 @@ const char *ds_world_host(const ds_world *self)
     return self->host;
 }
 
+int64_t ds_world_waited_ns(const ds_world *self)
+{
+    return self->waited_ns;
+}
+
 ds_status ds_world_broadcast(ds_world *self, void *bytes, size_t n, int root)
 {
     if (self->size == 1)

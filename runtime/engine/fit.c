@@ -309,8 +309,10 @@ ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char *
     if (spec->dir != NULL)
         DS_TRY(ds_checkpoint_prune(self->world, spec->dir, self->config->checkpoint.keep));
     DS_TRY(ds_agree(self->world, ds_trainer_hash(self, &hash)));
+    ds_spent spent;
+    DS_TRY(step_spent(self, &spent));
     *reason = fit_reason(self);
     fit_note(&run, fit_linear_gap(&run));
-    fit_note(&run, ds_report_end(spec->report, self->step, *reason, hash));
+    fit_note(&run, ds_report_end(spec->report, self->step, *reason, hash, &spent));
     return fit_settle(&run);
 }

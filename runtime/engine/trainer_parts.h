@@ -63,8 +63,9 @@ struct ds_trainer {
     /* the run */
     ds_rule *penalty; /* (n_params), NULL where no tensor has an l1 or l2 penalty */
     int64_t step;
-    int64_t loaded_step;        /* of the checkpoint this run goes on from; -1: a fresh run */
-    _Atomic int64_t saved_step; /* of the newest checkpoint that stands; -1: none */
+    int64_t loaded_step;           /* of the checkpoint this run goes on from; -1: a fresh run */
+    _Atomic int64_t saved_step;    /* of the newest checkpoint that stands; -1: none */
+    int64_t stepped_ns, waited_ns; /* in all steps of this process; part of it */
     stopping stopping;
     ds_lr_state lr_state; /* of a schedule that watches the loss */
     ds_lr_watch lr_watch; /* which it watches; AUTO: none */
@@ -108,6 +109,8 @@ typedef struct step_wish {
 } step_wish;
 /* trainer_step.c. Local. The learning rate of the next update. */
 double step_rate(const ds_trainer *self);
+/* trainer_step.c. Collective. Where the time of this process's steps went. */
+ds_status step_spent(ds_trainer *self, ds_spent *out) DS_NODISCARD;
 /* trainer_step.c. Collective. The next batch of the run; any batch. */
 ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome) DS_NODISCARD;
 ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,

@@ -2,6 +2,8 @@
  * are not finite. */
 #include <math.h>
 
+#include "descent/clock.h"
+
 #include "trainer_parts.h"
 
 double step_rate(const ds_trainer *self)
@@ -54,9 +56,22 @@ static double step_penalty(const ds_trainer *self)
     return sum;
 }
 
+ds_status step_spent(ds_trainer *self, ds_spent *out)
+{
+    int ranks = ds_world_size(self->world);
+    double s[] = {(double)(self->stepped_ns - self->waited_ns), (double)self->waited_ns,
+                  (double)ds_sync_hidden_ns(self->sync)};
+    DS_TRY(ds_world_sum(self->world, s, 3));
+    for (int i = 0; i < 3; i++)
+        s[i] *= 1e-9 / ranks;
+    *out = (ds_spent){s[0], s[1], s[2], ranks};
+    return DS_OK;
+}
+
 ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome)
 {
+    int64_t start = ds_clock_ns(), waited = ds_world_waited_ns(self->world);
     /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it
      * there. */
     ds_watch_note(self->world, DS_PHASE_COMPUTING, self->step);
@@ -78,6 +93,8 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
     stopping_after_step(&self->stopping, &self->config->stop, outcome);
     if (outcome->finite && self->stopping.reason[0] != '\0')
         DS_TRY(ds_sync_meet(self->sync, &step, outcome));
+    self->stepped_ns += ds_clock_ns() - start;
+    self->waited_ns += ds_world_waited_ns(self->world) - waited;
     ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
     if (!outcome->finite) {
         DS_TRY(ds_agree(self->world, mine));

@@ -176,7 +176,8 @@ ds_status ds_report_skip(ds_report *self, int64_t step, const char *why)
     return event_write(self, e);
 }
 
-ds_status ds_report_end(ds_report *self, int64_t step, const char *reason, uint64_t params_hash)
+ds_status ds_report_end(ds_report *self, int64_t step, const char *reason, uint64_t params_hash,
+                        const ds_spent *spent)
 {
     if (self == NULL)
         return DS_OK;
@@ -188,6 +189,15 @@ ds_status ds_report_end(ds_report *self, int64_t step, const char *reason, uint6
     cJSON_AddStringToObject(e, "reason", reason);
     cJSON_AddStringToObject(e, "params_hash", hash);
     event_number(e, "wall_s", wall);
+    event_number(e, "compute_s", spent->computing);
+    event_number(e, "wait_s", spent->waiting);
+    event_number(e, "hidden_s", spent->hidden);
+    if (spent->ranks > 1)
+        progress_say(&self->progress,
+                     "steps took %.1f s: %.1f s computing (%.1f s of it while messages were under "
+                     "way), %.1f s waiting for other ranks",
+                     spent->computing + spent->waiting, spent->computing, spent->hidden,
+                     spent->waiting);
     progress_say(&self->progress, "end at step %" PRId64 " (%s) after %.1f s, params_hash %s", step,
                  reason, wall, hash);
     return event_write(self, e);

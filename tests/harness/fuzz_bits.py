@@ -93,7 +93,8 @@ class Case:
 
     def settings(self):
         """What may not change a bit."""
-        return {"sync": {"bucket": self.pick(1, 4096, 16384, 1 << 20, 25 << 20), "transport": self.pick("auto", "shared", "direct")},
+        return {"sync": {"bucket": self.pick(1, 4096, 16384, 1 << 20, 25 << 20), "transport": self.pick("auto", "shared", "direct"),
+                         "overlap": self.pick("auto", "true", "false")},
                 "log_every": self.pick(1, 4, 100), "checkpoint": {"every_steps": self.pick(1, 2, 3), "keep": 0, "initial": True}}
 
     def write(self, path, settings):

@@ -36,7 +36,7 @@ optimizer: {name: adamw, lr: 0.002, weight_decay: 0.01}
 train: {epochs: 6, log_every: 1}
 checkpoint: {every_steps: 5, keep: 3}
 """
-TIMED = ("samples_per_s", "wall_s", "time", "ranks", "path")
+TIMED = ("samples_per_s", "wall_s", "compute_s", "wait_s", "hidden_s", "time", "ranks", "path")
 CASES = []
 
 
@@ -483,7 +483,7 @@ def on_terminal(c, columns, args, seconds=20):
     import termios
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     text, end = b"", time.monotonic() + seconds
-    while time.monotonic() < end and select.select([fd], [], [], 1)[0]:
+    while time.monotonic() < end and select.select([fd], [], [], 5)[0]:
         try:
             more = os.read(fd, 65536)
         except OSError:

@@ -62,7 +62,8 @@ def what_it_did(folder, one):
 def by_settings(program, folder, one):
     same = {"16 KiB buckets": (["sync.bucket=16 KiB"], 3), "25 MiB buckets": (["sync.bucket=25 MiB"], 2),
             "messages instead of shared memory": (["sync.transport=direct"], 3),
-            "16 KiB buckets in messages": (["sync.bucket=16 KiB", "sync.transport=direct"], 5),
+            "16 KiB buckets in messages": (["sync.bucket=16 KiB", "sync.transport=direct", "sync.overlap=false"], 5),
+            "overlap": (["sync.bucket=16 KiB", "sync.transport=direct", "sync.overlap=true"], 4),
             "other log, eval, checkpoint settings": (["train.log_every=1", "train.eval_every=7", "checkpoint.every_steps=3",
                                                       "checkpoint.keep=2", "checkpoint.initial=false", "eval.batch=33"], 2)}
     for name, (edits, ranks) in same.items():
@@ -76,7 +77,10 @@ def accumulation(program, folder):
     whole = run(program, folder, "whole", ["batch.size=148", "batch.shards=6"], 2)
     parts = run(program, folder, "parts", ["batch.size=74", "batch.shards=3", "batch.accumulate=2"], 3)
     more = run(program, folder, "parts4", ["batch.size=74", "batch.shards=3", "batch.accumulate=2"], 4)
+    sent = run(program, folder, "sent", ["batch.size=37", "batch.shards=2", "batch.accumulate=4", "sync.transport=direct", "sync.overlap=true"], 2)
+    flat = run(program, folder, "flat", ["batch.size=148", "batch.shards=8"], 1)
     tap.point(whole and whole == parts == more, "{148, 6} equals {74, 3, accumulate 2}", f"{whole} {parts} {more}")
+    tap.point(flat and flat == sent, "{148, 8} equals {37, 2, accumulate 4} with overlap", f"{flat} {sent}")
 
 
 def gradient(program, folder):
