@@ -101,7 +101,8 @@ class Slurm:
     def release(self, job, *change):
         """A job that was queued again waits two minutes: not this one. True where it was waiting. The waiting is there for a reason: of
         the old steps nothing may be left, for the new ones have the same names, and credentials of the second in which the old ones ended are refused."""
-        if self.facts(job)["JobState"] != "PENDING" or any(self.dir.glob(f"spool/*/*[._]{job}.*")):
+        facts = self.facts(job)
+        if facts["JobState"] != "PENDING" or any(self.dir.glob(f"spool/*/*[._]{facts['JobId']}.*")):
             return False
         time.sleep(1.5)
         self.call("scontrol", "update", f"JobId={job}", "StartTime=now", *change)

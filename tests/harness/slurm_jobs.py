@@ -3,6 +3,7 @@ of nodes. However a job was interrupted, it ends by itself, in the bits of a run
 (tests/cluster/pace.c) until what should happen to them has happened; they share the cluster and run side by side.
 usage: slurm_jobs.py DESCENT PACE.so [--all] [--only NAME]..."""
 import argparse
+import copy
 import pathlib
 import sys
 import threading
@@ -58,6 +59,12 @@ class Job:
         self.restarts = 0
         return self
 
+    def task(self, i, run):
+        """One task of an array, as a job."""
+        task = copy.copy(self)
+        task.id, task.run = f"{self.id}_{i}", run
+        return task
+
     def facts(self):
         return self.slurm.facts(self.id)
 
@@ -72,8 +79,11 @@ class Job:
 
     def wait(self, what, true, seconds=60):
         end = time.monotonic() + seconds
-        while not true():
-            if time.monotonic() > end or self.over():
+        while True:
+            over = self.over()
+            if true():
+                return
+            if time.monotonic() > end or over:
                 raise Stopped(f"{what}: not within {seconds} s, or over\n{self}")
             time.sleep(0.2)
 
@@ -96,12 +106,12 @@ class Job:
         self.gate.unlink(missing_ok=True)
         self.wait("its end", self.over, seconds)
 
-    def judge(self, name, ranks, resumes):
+    def judge(self, name, ranks, resumes, wanted=None):
         """COMPLETED, the undisturbed bits, each step once, and as many resumes, with so many ranks at last."""
         facts, found = self.facts(), final_hash(self.run)
         steps = [e["step"] for e in events(self.run, "step")]
         went_on = [(e["step"], e["ranks"]) for e in events(self.run, "resume")]
-        good = (facts["JobState"] == "COMPLETED" and found == self.bench.hash and steps == list(range(1, 601)) and
+        good = (facts["JobState"] == "COMPLETED" and found == (wanted or self.bench.hash) and steps == list(range(1, 601)) and
                 len(went_on) == resumes and all(r == ranks for _, r in went_on[-1:]) and status(self.run)["state"] == "done")
         self.bench.point(good, name, f"{found} after {facts['Restarts']} restarts, went on at (step, ranks) {went_on}\n{self}")
 
@@ -164,6 +174,34 @@ def fewer_nodes(bench, launcher, *signal):
     job.judge(f"{launcher}: four nodes, then two", 2, 1)
 
 
+def sweep(bench, launcher):
+    """An array of three runs. The last task has the array's own number: stopped, it must be queued again alone."""
+    plain, seeds = {4: bench.hash}, (4, 5, 6)
+    for seed in seeds[1:]:
+        out = bench.folder / f"plain-{seed}-{launcher}"
+        bench.program.train(bench.config, out, "--set", f"seed={seed}")
+        plain[seed] = final_hash(out)
+    job = Job(bench, f"sweep-{launcher}", launcher, 2, "--sweep", "seed=4,5,6").submit()
+    tasks = [job.task(i, job.run / f"{i}-seed={seed}") for i, seed in enumerate(seeds)]
+    for task in tasks:
+        task.walk()
+    bench.slurm.call("scancel", "--batch", "--signal=USR1", tasks[2].id)
+    tasks[2].again()
+    tasks[2].walk(1)
+    for i, task in enumerate(tasks):
+        task.finish()
+        task.judge(f"{launcher}: a sweep, task {i}{', stopped once' if i == 2 else ''}", 2, int(i == 2), plain[seeds[i]])
+
+
+def hard_limit(bench, launcher):
+    """Warnings go astray and the run's clock is told to come too late: TERM at the limit is all that is left, or the last checkpoint."""
+    job = Job(bench, f"hard-{launcher}", launcher, 2, "--set", "checkpoint.margin=1", minutes=1,
+              edit=lambda text: text.replace("trap 'again=1 warned=1; [", "trap 'again=1 warned=1; [ ] && [")).submit(FIRST_TWO)
+    job.again(150, "TimeLimit=10")
+    job.walk(1).finish()
+    job.judge(f"{launcher}: the limit without a warning", 2, 1)
+
+
 def signalled(bench, launcher, *how):
     job = Job(bench, f"signal-{launcher}{''.join(how)}", launcher, 2).submit()
     job.walk()
@@ -223,7 +261,7 @@ def everything():
     yield [(time_limit, m) for m in both] + [(own_clock, m) for m in both]
     for how in SIGNALS:
         yield [(signalled, m, *how) for m in both]
-    yield [(cancelled, m) for m in both]
+    yield [(cancelled, m) for m in both] + [(sweep, m) for m in both]
     yield [(fewer_nodes, "mpirun", "-b", "--signal=TERM"), (fewer_nodes, "srun", "--signal=TERM")]
     for verb in ("lost", "crash"):
         for which in (0, 1):
