@@ -38,8 +38,8 @@ ds_status ds_shared_fits(ds_world *world, size_t bytes)
 static ds_status shared_map(ds_shared *self, size_t bytes)
 {
     void *mine = NULL;
-    DS_MPI(MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL, self->world->comm, &mine,
-                                   &self->window));
+    DS_MPI_MEET(self->world, MPI_Win_allocate_shared((MPI_Aint)bytes, 1, MPI_INFO_NULL,
+                                                     self->world->comm, &mine, &self->window));
     DS_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, self->window));
     self->locked = true;
     for (int r = 0; r < self->world->size; r++) {

@@ -244,6 +244,7 @@ static ds_status fit_stopped(fit *self)
     ds_trainer *t = self->trainer;
     fit_foretell(self);
     DS_TRY(fit_save(self));
+    fit_foretell(self); /* mpirun's KILL may come from now on */
     if (self->spec->dir != NULL)
         DS_TRY(ds_checkpoint_prune(t->world, self->spec->dir, t->config->checkpoint.keep));
     DS_TRY(fit_settle(self));

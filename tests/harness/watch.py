@@ -263,6 +263,14 @@ def terminal(c):
 
 
 @case
+def bad_timeouts(c):
+    """A timeout that is none: one line, exit 2."""
+    for value in ("-1", "0.5", "soon", "1e10", "{a: 1}"):
+        run = Run(c, "bad", [f"watch.timeout={value}"], ranks=0)
+        c.check(run.end() == 2 and len(run.errors()) == 1 and "watch" in run.errors()[0], f"{value}: {run.text()}")
+
+
+@case
 def dead_link(c):
     """Four hosts, one cut off; then the first one. A wish to stop that reaches one far rank stops all."""
     sys.path.insert(0, str(c.root / "tests/cluster"))
