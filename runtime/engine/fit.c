@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "descent/clock.h"
 
@@ -264,13 +265,19 @@ static void fit_take_deadline(fit *self)
                    ds_layout_elements(ds_model_layout(t->model)) * copies * sizeof(float));
 }
 
-/* A kill may have fallen between a best checkpoint and its link. */
+/* A kill may have fallen between a best checkpoint and its link. A run that goes on in another
+ * folder has left its best behind. */
 static ds_status fit_recall_best(const fit *self)
 {
     const ds_trainer *t = self->trainer;
     if (self->spec->dir == NULL || t->loaded_step < 0 || t->stopping.best_step != t->loaded_step)
         return DS_OK;
-    return ds_checkpoint_mark_best(t->world, self->spec->dir, t->loaded_step);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/checkpoints/step-%08" PRId64 ".h5", self->spec->dir,
+             t->loaded_step);
+    int there = access(path, F_OK) == 0; /* rank 0's view is all ranks' */
+    DS_TRY(ds_world_broadcast(t->world, &there, sizeof there, 0));
+    return there ? ds_checkpoint_mark_best(t->world, self->spec->dir, t->loaded_step) : DS_OK;
 }
 
 static ds_status fit_linear_gap(const fit *self)
