@@ -13,7 +13,8 @@ typedef struct ds_dataset {
     const uint8_t *bytes; /* (n, elements): image bytes, or NULL */
     const float *values;  /* (n, elements): anything else, or NULL */
     ds_target_kind kind;
-    const int32_t *label; /* (n), CLASS */
+    const int32_t *label; /* (n, n_labels), CLASS */
+    size_t n_labels;      /* of one sample: 1, or one a position of a sequence */
     size_t n_classes;
     const char *const *class_name; /* (n_classes), NULL when classes are plain numbers */
     const float *target;           /* (n, n_targets), REAL */
@@ -101,7 +102,7 @@ DS_API ds_status ds_splits_create(ds_splits **out) DS_NODISCARD;
 DS_API void ds_splits_destroy(ds_splits **splits);
 
 /* Local. Samples index[0..n) normalised into x (n, elements, row stride) and their targets: label
- * (n) or value (n, n_targets), the other may be NULL. */
+ * (n, n_labels) or value (n, n_targets), the other may be NULL. */
 DS_API void ds_dataset_fetch(const ds_dataset *self, const ds_normalizer *normalizer, size_t n,
                              const uint64_t *index, float *x, size_t stride, int32_t *label,
                              float *value);

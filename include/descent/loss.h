@@ -12,7 +12,9 @@
 
 typedef enum ds_target_kind { DS_TARGET_CLASS, DS_TARGET_REAL } ds_target_kind;
 
-/* Targets of n rows: one of the two is set. */
+/* Targets of n rows: one of the two is set. (A model with positions has n x T labels for n
+ * samples.)
+ */
 typedef struct ds_targets {
     const int32_t *label; /* (n), 0 <= label < classes */
     const float *value;   /* (n, width), dense */

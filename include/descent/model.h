@@ -24,6 +24,11 @@ DS_API size_t ds_model_n_layers(const ds_model *self);
 DS_API const ds_layer *ds_model_layer(const ds_model *self, size_t i);
 DS_API const ds_shape *ds_model_input(const ds_model *self);
 DS_API const ds_shape *ds_model_output(const ds_model *self);
+/* Local. Outputs of shape (T, classes) are judged position by position by a loss with CLASS
+ * targets, the sample's loss being their mean: T; 1 for all others. And the classes of one
+ * position. */
+DS_API size_t ds_model_positions(const ds_model *self, ds_target_kind kind);
+DS_API size_t ds_model_classes(const ds_model *self, ds_target_kind kind);
 /* Local. Initial values of all parameters from `seed` (Philox, by tensor name and outside index);
  * padding zero. */
 DS_API void ds_model_init(const ds_model *self, uint64_t seed, float *flat);

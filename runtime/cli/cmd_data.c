@@ -52,7 +52,7 @@ static ds_status data_print_classes(const ds_dataset *data)
 {
     size_t *count = calloc(data->n_classes + 1, sizeof *count);
     DS_CHECK(count != NULL, DS_ERR_NOMEM, "out of memory for %zu classes", data->n_classes);
-    for (size_t i = 0; i < data->n; i++)
+    for (size_t i = 0; i < data->n * data->n_labels; i++)
         count[data->label[i]]++;
     printf("  classes   %zu\n", data->n_classes);
     for (size_t c = 0; c < data->n_classes && c < DATA_NAMED; c++) {

@@ -31,9 +31,13 @@ static ds_status gradcheck_local(const ds_trainer *trainer, double *error)
     ds_order order = ds_order_for(seed, 0, data->n);
     for (size_t i = 0; i < n; i++)
         index[i] = ds_order_at(&order, i);
-    int32_t label[GRADCHECK_ROWS];
+    int32_t *label = calloc(n * data->n_labels + 1, sizeof *label);
     float *value = calloc(n * data->n_targets + 1, sizeof *value);
-    DS_CHECK(value != NULL, DS_ERR_NOMEM, "out of memory for targets");
+    if (value == NULL || label == NULL) {
+        free(value);
+        free(label);
+        return DS_FAIL(DS_ERR_NOMEM, "out of memory for targets");
+    }
     bool classes = data->kind == DS_TARGET_CLASS;
     ds_dataset_fetch(data, &ds_trainer_splits(trainer)->normalizer, n, index, x, stride,
                      classes ? label : NULL, classes ? NULL : value);

@@ -21,6 +21,7 @@ ds_status ds_dataset_create(ds_dataset **out)
         return status;
     }
     self->arena = arena;
+    self->n_labels = 1;
     *out = self;
     return DS_OK;
 }
@@ -83,7 +84,7 @@ static ds_status dataset_identity(ds_dataset *self)
     if (self->values != NULL)
         ds_hash_add(hash, self->values, elements * sizeof *self->values);
     if (self->label != NULL)
-        ds_hash_add(hash, self->label, self->n * sizeof *self->label);
+        ds_hash_add(hash, self->label, self->n * self->n_labels * sizeof *self->label);
     if (self->target != NULL)
         ds_hash_add(hash, self->target, self->n * self->n_targets * sizeof *self->target);
     self->identity = ds_hash_value(hash);

@@ -75,7 +75,8 @@ void ds_dataset_fetch(const ds_dataset *self, const ds_normalizer *normalizer, s
             fetch_ahead(self, index[i + 1], elements);
         fetch_row(self, normalizer, index[i], elements, x + i * stride);
         if (label != NULL && self->label != NULL)
-            label[i] = self->label[index[i]];
+            memcpy(label + i * self->n_labels, self->label + index[i] * self->n_labels,
+                   self->n_labels * sizeof *label);
         if (value != NULL && self->target != NULL)
             memcpy(value + i * self->n_targets, self->target + index[i] * self->n_targets,
                    self->n_targets * sizeof *value);

@@ -33,7 +33,7 @@ static ds_status splits_select(const ds_dataset *from, size_t n, const uint64_t 
     if (from->values != NULL)
         DS_TRY(ds_arena_take(out->arena, n, elements * sizeof *values, "samples", &values));
     if (from->label != NULL)
-        DS_TRY(ds_arena_take(out->arena, n, sizeof *label, "labels", &label));
+        DS_TRY(ds_arena_take(out->arena, n, from->n_labels * sizeof *label, "labels", &label));
     if (from->target != NULL)
         DS_TRY(ds_arena_take(out->arena, n, from->n_targets * sizeof *target, "targets", &target));
     for (size_t i = 0; i < n; i++) {
@@ -43,7 +43,8 @@ static ds_status splits_select(const ds_dataset *from, size_t n, const uint64_t 
         if (values != NULL)
             memcpy(values + i * elements, from->values + s * elements, elements * sizeof *values);
         if (label != NULL)
-            label[i] = from->label[s];
+            memcpy(label + i * from->n_labels, from->label + s * from->n_labels,
+                   from->n_labels * sizeof *label);
         if (target != NULL)
             memcpy(target + i * from->n_targets, from->target + s * from->n_targets,
                    from->n_targets * sizeof *target);

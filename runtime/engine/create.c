@@ -30,7 +30,9 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, in
              compute->kernels);
     DS_TRY(ds_kernels_set_threads((int)compute->threads));
     ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);
-    return ds_model_create(self->config->model, 0, &self->model);
+    DS_TRY(ds_model_create(self->config->model, 0, &self->model));
+    self->positions = ds_model_positions(self->model, self->config->loss->target);
+    return DS_OK;
 }
 
 /* Other numerics, other bits: no run may mix them. */
@@ -57,147 +59,9 @@ static ds_status create_numerics(ds_trainer *self)
     return DS_OK;
 }
 
-static ds_status create_memory_data(const ds_trainer *self, const ds_memory_data *from,
-                                    ds_dataset **out)
-{
-    if (from == NULL)
-        return DS_OK;
-    bool classes = self->config->loss->target == DS_TARGET_CLASS;
-    DS_CHECK(from->n > 0 && from->x != NULL &&
-                 (classes ? from->label != NULL : from->value != NULL),
-             DS_ERR_USAGE, "data from memory: loss %s needs samples and %s",
-             self->config->loss->name, classes ? "labels" : "values");
-    ds_auto(ds_dataset) data = NULL;
-    DS_TRY(ds_dataset_create(&data));
-    data->n = from->n;
-    data->input = *ds_model_input(self->model);
-    data->values = from->x;
-    data->kind = classes ? DS_TARGET_CLASS : DS_TARGET_REAL;
-    data->label = from->label;
-    data->n_classes = from->n_classes;
-    data->target = from->value;
-    data->n_targets = from->n_targets;
-    for (size_t i = 0; classes && i < from->n; i++)
-        DS_CHECK(from->label[i] >= 0 && (size_t)from->label[i] < from->n_classes, DS_ERR_DATA,
-                 "label %d of sample %zu is out of range; expected 0 to %zu", from->label[i], i,
-                 from->n_classes - 1);
-    DS_TRY(ds_dataset_judge(data, "memory"));
-    *out = ds_steal(data);
-    return DS_OK;
-}
-
-static ds_status create_empty_splits(const ds_kept_data *kept, ds_splits **out)
-{
-    ds_splits *splits = NULL;
-    DS_TRY(ds_splits_create(&splits));
-    if (kept != NULL && kept->normalizer != NULL)
-        splits->normalizer = *kept->normalizer;
-    *out = splits;
-    return DS_OK;
-}
-
-/* A checkpoint knows what the training data taught it: with them gone, its test data can be scored
- * all the same. */
-static ds_status create_splits(ds_trainer *self, const ds_trainer_spec *spec,
-                               const ds_kept_data *kept)
-{
-    const ds_shape *input = ds_model_input(self->model);
-    ds_data_config *data = &self->config->data;
-    ds_status status = ds_splits_read(self->world, self->config, input, kept, &self->splits);
-    if (status != DS_ERR_DATA || !spec->inference || kept == NULL || data->test == NULL)
-        return status;
-    char why[1024];
-    snprintf(why, sizeof why, "%s", ds_last_error());
-    const ds_value *train = data->train;
-    data->train = NULL;
-    status = ds_splits_read(self->world, self->config, input, kept, &self->splits);
-    data->train = train;
-    if (status == DS_OK && ds_world_rank(self->world) == 0)
-        ds_log(DS_LOG_WARN, "only the test data are read: %s", why);
-    return status;
-}
-
-static ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec,
-                             const ds_kept_data *kept)
-{
-    bool memory = spec->train != NULL || spec->test != NULL;
-    if (!memory && (!spec->inference || spec->evaluate) && self->config->data.train != NULL)
-        return create_splits(self, spec, kept);
-    ds_status mine = create_empty_splits(kept, &self->splits);
-    if (mine == DS_OK)
-        mine = create_memory_data(self, spec->train, &self->splits->train);
-    if (mine == DS_OK)
-        mine = create_memory_data(self, spec->test, &self->splits->test);
-    return ds_agree(self->world, mine);
-}
-
-/* Plain numbers as labels: the first that the model has no output for. */
-static ds_status create_label(const ds_dataset *data, const ds_value *source, const char *split,
-                              size_t outputs)
-{
-    size_t i = 0;
-    while (i < data->n && (size_t)data->label[i] < outputs)
-        i++;
-    if (i == data->n)
-        return DS_OK;
-    const ds_value *file = ds_value_find(source, "labels");
-    file = file != NULL ? file : ds_value_find(source, "path");
-    return DS_FAIL(DS_ERR_DATA,
-                   "%s: label %d of sample %zu of the %s data is out of range: the last layer "
-                   "gives %zu outputs, expected 0 to %zu; mend the labels or set its units to %zu",
-                   file != NULL && file->text != NULL ? file->text : "data", data->label[i], i,
-                   split, outputs, outputs - 1, data->n_classes);
-}
-
-/* The first target that the loss cannot take. */
-static ds_status create_range(const ds_trainer *self, const ds_dataset *data, const char *split)
-{
-    const ds_loss_ops *loss = self->config->loss;
-    size_t n = data->n * data->n_targets, i = 0;
-    if (loss->target_min == 0 && loss->target_max == 0)
-        return DS_OK;
-    while (i < n && (double)data->target[i] >= loss->target_min &&
-           (double)data->target[i] <= loss->target_max)
-        i++;
-    DS_CHECK(i == n, DS_ERR_DATA,
-             "target %g of sample %zu of the %s data is out of range: loss %s takes %g to %g; mend "
-             "the data or take another loss",
-             (double)data->target[i], i / data->n_targets, split, loss->name, loss->target_min,
-             loss->target_max);
-    return DS_OK;
-}
-
-/* Do the model's outputs fit the targets? */
-static ds_status create_fit(const ds_trainer *self, const ds_dataset *data, const ds_value *source,
-                            const char *split)
-{
-    if (data == NULL)
-        return DS_OK;
-    size_t outputs = ds_shape_elements(ds_model_output(self->model));
-    const ds_value *model = self->config->model;
-    if (data->kind == DS_TARGET_REAL)
-        return data->n_targets == outputs
-                   ? create_range(self, data, split)
-                   : ds_value_fail(model,
-                                   "model: the last layer gives %zu outputs, the data has %zu "
-                                   "target%s a sample",
-                                   outputs, data->n_targets, data->n_targets == 1 ? "" : "s");
-    if (data->class_name == NULL)
-        return create_label(data, source, split, outputs);
-    if (data->n_classes != outputs)
-        return ds_value_fail(model,
-                             "model: the last layer gives %zu outputs, the data has %zu classes: "
-                             "set its units to %zu",
-                             outputs, data->n_classes, data->n_classes);
-    return DS_OK;
-}
-
 static ds_status create_plan(ds_trainer *self)
 {
-    const ds_data_config *from = &self->config->data;
-    DS_TRY(create_fit(self, self->splits->train, from->train, "training"));
-    DS_TRY(create_fit(self, self->splits->test, from->test, "test"));
-    DS_TRY(create_fit(self, self->splits->validation, from->validation, "validation"));
+    DS_TRY(create_data_fits(self));
     if (self->inference)
         return DS_OK;
     size_t samples =
@@ -268,14 +132,16 @@ static ds_status create_buffers(ds_trainer *self)
         rows = pass > rows ? pass : rows;
     }
     DS_TRY(ds_arena_take(self->arena, rows, sizeof *self->index, "sample numbers", &self->index));
-    DS_TRY(ds_arena_take(self->arena, rows, sizeof *self->label, "labels", &self->label));
+    DS_TRY(ds_arena_take(self->arena, rows * self->positions, sizeof *self->label, "labels",
+                         &self->label));
     DS_TRY(
         ds_arena_take(self->arena, rows * outputs, sizeof *self->value, "targets", &self->value));
     size_t sums = create_eval_blocks(self) * evaluate_columns(self);
     DS_TRY(ds_arena_take(self->arena, sums, sizeof *self->block_sum, "evaluation sums",
                          &self->block_sum));
+    size_t classes = ds_model_classes(self->model, self->config->loss->target);
     if (self->config->loss->target == DS_TARGET_CLASS)
-        DS_TRY(ds_arena_take(self->arena, outputs * outputs, sizeof *self->confusion,
+        DS_TRY(ds_arena_take(self->arena, classes * classes, sizeof *self->confusion,
                              "the confusion table", &self->confusion));
     size_t n_floats = ds_model_layout(self->model)->n_floats;
     DS_TRY(ds_arena_take(self->arena, n_floats, sizeof *self->staging, "staging", &self->staging));

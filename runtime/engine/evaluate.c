@@ -12,7 +12,8 @@ typedef struct evaluation {
     const ds_normalizer *normalizer;
     const float *params;
     size_t rows, n_blocks, outputs;
-    size_t columns; /* of block_sum: the loss; then |error| and error^2 by target */
+    size_t positions, classes; /* outputs of a sample: (positions, classes) */
+    size_t columns;            /* of block_sum: the loss; then |error| and error^2 by target */
 } evaluation;
 
 size_t evaluate_columns(const ds_trainer *self)
@@ -29,6 +30,8 @@ static evaluation evaluate_plan(ds_trainer *self, const ds_dataset *data,
     e.n_blocks = (data->n + e.rows - 1) / e.rows;
     e.outputs = ds_shape_elements(ds_model_output(self->model));
     e.columns = evaluate_columns(self);
+    e.positions = self->positions;
+    e.classes = e.outputs / e.positions;
     return e;
 }
 
@@ -75,10 +78,13 @@ static void evaluate_count(const evaluation *e, size_t n, double *sums)
     const float *z = ds_workspace_output(t->evaluating, &stride);
     double (*link)(double) = t->config->loss->link;
     for (size_t i = 0; i < n; i++, z += stride) {
-        if (e->data->kind == DS_TARGET_CLASS) {
-            t->confusion[(size_t)t->label[i] * e->outputs + evaluate_argmax(z, e->outputs)]++;
-            continue;
+        for (size_t p = 0; p < e->positions && e->data->kind == DS_TARGET_CLASS; p++) {
+            size_t truth = (size_t)t->label[i * e->positions + p];
+            size_t found = evaluate_argmax(z + p * e->classes, e->classes);
+            t->confusion[truth * e->classes + found]++;
         }
+        if (e->data->kind == DS_TARGET_CLASS)
+            continue;
         for (size_t j = 0; j < e->outputs; j++) {
             double y = link != NULL ? link((double)z[j]) : (double)z[j];
             double error = y - (double)t->value[i * e->outputs + j];
@@ -128,10 +134,10 @@ static void evaluate_scores(const evaluation *e, const double *total, ds_scores 
         .samples = e->data->n, .loss = total[0] / n, .classes = e->data->kind == DS_TARGET_CLASS};
     if (out->classes) {
         int64_t right = 0;
-        for (size_t c = 0; c < e->outputs; c++)
-            right += t->confusion[c * e->outputs + c];
-        out->accuracy = (double)right / n;
-        out->n_classes = e->outputs;
+        for (size_t c = 0; c < e->classes; c++)
+            right += t->confusion[c * e->classes + c];
+        out->accuracy = (double)right / (n * (double)e->positions);
+        out->n_classes = e->classes;
         out->confusion = t->confusion;
         return;
     }
@@ -169,11 +175,11 @@ static ds_status evaluate_data(ds_trainer *self, const ds_dataset *data, ds_scor
     size_t n_sums = e.n_blocks * e.columns;
     memset(self->block_sum, 0, n_sums * sizeof *self->block_sum);
     if (self->confusion != NULL)
-        memset(self->confusion, 0, e.outputs * e.outputs * sizeof *self->confusion);
+        memset(self->confusion, 0, e.classes * e.classes * sizeof *self->confusion);
     DS_TRY(ds_agree(self->world, evaluate_mine_all(&e)));
     DS_TRY(ds_world_sum(self->world, self->block_sum, n_sums));
     if (self->confusion != NULL)
-        DS_TRY(ds_world_sum_int(self->world, self->confusion, e.outputs * e.outputs));
+        DS_TRY(ds_world_sum_int(self->world, self->confusion, e.classes * e.classes));
     for (size_t b = 1; b < e.n_blocks; b++)
         for (size_t c = 0; c < e.columns; c++)
             self->block_sum[c] += self->block_sum[b * e.columns + c];

@@ -25,7 +25,8 @@ static void gradient_copy(ds_trainer *self, const batch_source *batch, size_t fr
     for (size_t i = 0; i < n; i++)
         memcpy(x + i * stride, batch->x + (from + i) * cols, cols * sizeof *x);
     if (batch->label != NULL)
-        memcpy(self->label, batch->label + from, n * sizeof *self->label);
+        memcpy(self->label, batch->label + from * self->positions,
+               n * self->positions * sizeof *self->label);
     size_t width = ds_shape_elements(ds_model_output(self->model));
     if (batch->value != NULL)
         memcpy(self->value, batch->value + from * width, n * width * sizeof *self->value);
@@ -58,7 +59,7 @@ void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)
                                     .rows = gradient_begin(self, batch, k + 1) - begin,
                                     .position = begin};
         if (classes)
-            self->shard[k].targets.label = self->label + row;
+            self->shard[k].targets.label = self->label + row * self->positions;
         else
             self->shard[k].targets =
                 (ds_targets){.value = self->value + row * width, .width = width};

@@ -49,7 +49,8 @@ struct ds_trainer {
     ds_normalizer kept;              /* of the checkpoint it was opened from */
     name_list names[DS_NAMES_KINDS]; /* likewise */
     /* the batch */
-    uint64_t *index; /* (rows of a pass or an evaluation block) */
+    uint64_t *index;  /* (rows of a pass or an evaluation block) */
+    size_t positions; /* labels a sample: ds_model_positions */
     int32_t *label;
     float *value;
     ds_shard *shard;              /* (V) */
@@ -89,6 +90,11 @@ typedef struct batch_source {
 uint64_t trainer_data_identity(const ds_trainer *self);
 /* memory.c. Local. USAGE when the plan needs more memory than this host has. */
 ds_status memory_check(const ds_trainer *self) DS_NODISCARD;
+/* create_data.c. Collective: the splits, from files or memory. Local: do they fit the model and the
+ * loss? USAGE, DATA. */
+ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec,
+                      const ds_kept_data *kept) DS_NODISCARD;
+ds_status create_data_fits(const ds_trainer *self) DS_NODISCARD;
 /* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and
  * verdicts. */
 ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch) DS_NODISCARD;

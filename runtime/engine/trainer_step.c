@@ -137,11 +137,11 @@ ds_status ds_trainer_step_on(ds_trainer *self, size_t n, const float *x, const i
     DS_CHECK(x != NULL && (classes ? label != NULL : value != NULL), DS_ERR_USAGE,
              "loss %s needs samples and %s", self->config->loss->name,
              classes ? "labels" : "values");
-    size_t n_classes = ds_shape_elements(ds_model_output(self->model));
-    for (size_t i = 0; classes && i < n; i++)
+    size_t n_classes = ds_model_classes(self->model, self->config->loss->target);
+    for (size_t i = 0; classes && i < n * self->positions; i++)
         DS_CHECK(label[i] >= 0 && (size_t)label[i] < n_classes, DS_ERR_DATA,
-                 "label %d of sample %zu is out of range; expected 0 to %zu", label[i], i,
-                 n_classes - 1);
+                 "label %d of sample %zu is out of range; expected 0 to %zu", label[i],
+                 i / self->positions, n_classes - 1);
     batch_source batch = {
         .n = n, .x = x, .label = classes ? label : NULL, .value = classes ? NULL : value};
     step_wish wish = {.word = 0, .norm = true};

@@ -83,8 +83,7 @@ static ds_status gradcheck_loss(gradcheck *self, double *out)
         *out = spec->loss->piece(spec->loss_options, rows.n, outputs, rows.y, self->base,
                                  rows.y_stride, &self->shard->targets);
     else
-        spec->loss->value(spec->loss_options, rows.n, outputs, rows.y, rows.y_stride,
-                          &self->shard->targets, out, NULL);
+        ds_workspace_loss(self->w, rows.n, rows.y, rows.y_stride, &self->shard->targets, out, NULL);
     return DS_OK;
 }
 
@@ -205,12 +204,27 @@ static ds_status gradcheck_gradient(gradcheck *self)
     return DS_OK;
 }
 
-/* The largest step of an element: it moves outputs by a fraction of their size, and the loss by a
- * fraction of what a sample's is. */
+/* Root mean square of a tensor's elements. */
+static double gradcheck_size(const gradcheck *self, const ds_param *param)
+{
+    double squares =
+        self->w->spec.kernels->squares(ds_param_floats(param), self->params + param->offset);
+    return sqrt(squares / (double)(param->rows * param->cols));
+}
+
+/* The largest step of an element: it moves outputs by a fraction of their size, the loss by a
+ * fraction of what a sample's is, and a tensor by half its own size: behind a normalisation the
+ * loss's series ends at about that distance, however small the tensor. One of zeros takes the
+ * smallest other's. */
 static void gradcheck_reach(gradcheck *self)
 {
     const ds_workspace_spec *spec = &self->w->spec;
     const ds_layout *layout = ds_model_layout(spec->model);
+    double smallest = (double)INFINITY;
+    for (size_t p = 0; p < layout->n_params; p++) {
+        double own = gradcheck_size(self, &layout->param[p]);
+        smallest = own > 0 && own < smallest ? own : smallest;
+    }
     for (size_t p = 0; p < layout->n_params; p++) {
         const ds_param *param = &layout->param[p];
         double squares = param->trainable ? spec->kernels->squares(ds_param_floats(param),
@@ -218,7 +232,9 @@ static void gradcheck_reach(gradcheck *self)
                                           : 0;
         double by_size = 0.25 / sqrt((double)param->rows);
         double by_loss = 0.2 * (double)self->shard->rows / sqrt(squares);
+        double own = gradcheck_size(self, param), by_own = 0.5 * (own > 0 ? own : smallest);
         self->reach[p] = squares > 0 && by_loss < by_size ? by_loss : by_size;
+        self->reach[p] = by_own < self->reach[p] ? by_own : self->reach[p];
     }
 }
 

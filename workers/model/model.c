@@ -34,3 +34,14 @@ const ds_shape *ds_model_output(const ds_model *self)
 {
     return &self->layer[self->n_layers - 1].out;
 }
+
+size_t ds_model_positions(const ds_model *self, ds_target_kind kind)
+{
+    const ds_shape *out = ds_model_output(self);
+    return kind == DS_TARGET_CLASS && out->n == 2 ? out->dim[0] : 1;
+}
+
+size_t ds_model_classes(const ds_model *self, ds_target_kind kind)
+{
+    return ds_shape_elements(ds_model_output(self)) / ds_model_positions(self, kind);
+}

@@ -78,15 +78,14 @@ static ds_status pass_forward(const ds_workspace *self, const float *params, con
 static bool pass_loss(const ds_workspace *self, ds_pass *pass)
 {
     const ds_model *m = self->spec.model;
-    size_t cols = ds_shape_elements(ds_model_output(m));
     bool finite = true;
     for (int s = 0; s < pass->hi - pass->lo; s++) {
         ds_shard *shard = &pass->shard[s];
         ds_rows rows = ds_workspace_rows(self, m->n_layers - 1, 0, pass->step, shard);
         shard->loss = 0;
         if (shard->rows > 0)
-            self->spec.loss->value(self->spec.loss_options, shard->rows, cols, rows.y,
-                                   rows.y_stride, &shard->targets, &shard->loss, rows.dy);
+            ds_workspace_loss(self, shard->rows, rows.y, rows.y_stride, &shard->targets,
+                              &shard->loss, rows.dy);
         finite = finite && shard->loss - shard->loss == 0;
     }
     return finite;
@@ -272,7 +271,6 @@ ds_status ds_model_forward(ds_workspace *self, const float *params, size_t n,
     const float *z = ds_workspace_output(self, &stride);
     *sum = 0;
     if (n > 0)
-        self->spec.loss->value(self->spec.loss_options, n, ds_shape_elements(ds_model_output(m)), z,
-                               stride, targets, sum, NULL);
+        ds_workspace_loss(self, n, z, stride, targets, sum, NULL);
     return DS_OK;
 }

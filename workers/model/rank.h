@@ -34,6 +34,10 @@ size_t ds_panel_rows(const ds_param *param);
 /* The rows of a shard at layer l; the gradient block holding dy is grad[side]. */
 ds_rows ds_workspace_rows(const ds_workspace *self, size_t l, int side, int64_t step,
                           const ds_shard *shard);
+/* The loss of n samples: value and, where dz is not NULL, gradient, as ds_loss_ops.value; the mean
+ * over a sample's positions where the model has them. */
+void ds_workspace_loss(const ds_workspace *self, size_t n, const float *z, size_t stride,
+                       const ds_targets *targets, double *sum, float *dz);
 /* Forward of layer l for these rows; nothing for a view. */
 ds_status ds_workspace_layer(const ds_workspace *self, size_t l, const float *params,
                              const ds_rows *rows);

@@ -113,12 +113,12 @@ static double replay_loss_of(const replay *self, size_t r)
     ds_rows rows = replay_at(self, spec->model->n_layers - 1, 0, self->shard);
     ds_targets t = self->shard->targets;
     size_t at = whole ? 0 : r;
-    t.label = t.label == NULL ? NULL : t.label + at;
+    t.label =
+        t.label == NULL ? NULL : t.label + at * ds_model_positions(spec->model, DS_TARGET_CLASS);
     t.value = t.value == NULL ? NULL : t.value + at * t.width;
     double sum = 0;
-    spec->loss->value(spec->loss_options, whole ? rows.n : 1,
-                      ds_shape_elements(ds_model_output(spec->model)), rows.y + at * rows.y_stride,
-                      rows.y_stride, &t, &sum, rows.dy + at * rows.y_stride);
+    ds_workspace_loss(self->w, whole ? rows.n : 1, rows.y + at * rows.y_stride, rows.y_stride, &t,
+                      &sum, rows.dy + at * rows.y_stride);
     return sum;
 }
 

@@ -1,0 +1,20 @@
+/* What the formats of token sequences share: one long row of tokens becomes windows of the model's
+ * length, each position's label being the token after it. */
+#ifndef DS_SEQUENCE_H
+#define DS_SEQUENCE_H
+
+#include "read.h"
+
+/* Local. Set n, input, kind, labels and classes of `out` for n_tokens tokens read from `where`:
+ * windows of T = request->input's elements every T tokens, the last T + 1 or fewer left out where
+ * they fill no window. token(i) gives the i-th. Errors: USAGE (a loss without classes), DATA (fewer
+ * than T + 1 tokens; a token >= vocab). */
+typedef struct ds_sequence {
+    size_t n_tokens, vocab;
+    const uint8_t *bytes;    /* (n_tokens), or */
+    const uint16_t *numbers; /* (n_tokens) */
+} ds_sequence;
+ds_status ds_sequence_cut(const ds_read_request *request, const char *where,
+                          const ds_sequence *tokens, ds_dataset *out) DS_NODISCARD;
+
+#endif
