@@ -11,7 +11,7 @@
  * for loss and gradient at points of its choice. */
 typedef enum ds_reach { DS_REACH_ELEMENT, DS_REACH_TENSOR, DS_REACH_MODEL } ds_reach;
 
-enum { DS_OPTIM_MAX_SLOTS = 4 };
+enum { DS_OPTIM_MAX_SLOTS = 24, DS_OPTIM_MAX_NUMBERS = 16, DS_OPTIM_MAX_WORK = 3 };
 
 /* A tensor as it lies: rows of cols floats every `stride`, padding zero. */
 typedef struct ds_matrix {
@@ -37,6 +37,30 @@ typedef struct ds_update {
     float *scratch; /* as many floats as ops->scratch says, contents unspecified */
 } ds_update;
 
+/* One step of an optimizer that drives (reach MODEL). Points and gradients are flat blocks of n
+ * floats, the same on all ranks; padding and frozen tensors have gradient 0. Everything an
+ * optimizer decides from these is the same on all ranks. */
+typedef struct ds_drive ds_drive;
+struct ds_drive {
+    size_t n;
+    size_t n_elements;               /* trainable ones, without padding */
+    const size_t *at;                /* (n_elements) where they lie */
+    float *w;                        /* (n) in: the point; out: the next one */
+    float *slot[DS_OPTIM_MAX_SLOTS]; /* (n) state, saved; NULL where `uses` says no */
+    double *number;                  /* (n_numbers) state, saved; 0 at first */
+    float *work[DS_OPTIM_MAX_WORK];  /* (n) each */
+    double *room;                    /* ops->room(n_elements) doubles */
+    bool fresh; /* the first step, or another objective: remember nothing of loss and gradient
+                 */
+    double loss, norm; /* out: at the point where the step began */
+    bool done;         /* out: nothing more to gain */
+    /* Collective. Loss and gradient at w; loss is infinite where one of them is not finite. */
+    ds_status (*ask)(ds_drive *self, const float *w, double *loss, float *g);
+    /* Sum of a b in double, by blocks of 4096 in order. */
+    double (*dot)(ds_drive *self, const float *a, const float *b);
+    void *context;
+};
+
 typedef struct ds_optim_ops {
     const char *name;
     const char *help;
@@ -52,6 +76,12 @@ typedef struct ds_optim_ops {
      * which ranks share the tensors (NULL: its floats). */
     size_t (*scratch)(const void *options, const ds_matrix *matrix);
     double (*cost)(const void *options, const ds_matrix *matrix);
+    /* Collective. With reach MODEL: one step, as many questions as it takes. Errors: those of
+     * `ask`; DIVERGED where the step begins at a point that is not finite. */
+    ds_status (*drive)(const void *options, ds_drive *drive);
+    size_t n_numbers, n_work;
+    size_t (*room)(size_t n_elements); /* NULL: none */
+    size_t max_elements;               /* 0: any */
     /* After ds_options_parse, once: judge and settle what one option alone cannot (adam's `betas`
      * pair). Errors: USAGE. NULL: nothing to do. */
     ds_status (*check)(void *options);

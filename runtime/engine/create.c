@@ -150,6 +150,7 @@ static ds_status create_buffers(ds_trainer *self)
                              &self->own_params);
     if (ds_plan_penalised(self->config))
         DS_TRY(create_penalty(self));
+    DS_TRY(drive_create(self));
     return create_scratch(self);
 }
 

@@ -28,7 +28,8 @@ static double memory_needed(const ds_trainer *self)
     int rank = ds_world_rank(self->world);
     double block = (double)ds_model_layout(self->model)->n_floats * sizeof(float);
     double nodes = (double)(plan->node_begin[rank + 1] - plan->node_begin[rank]);
-    double slots = (double)ds_plan_slots(self->config) / plan->ranks;
+    bool drives = self->config->optimizer->reach == DS_REACH_MODEL; /* whole blocks a rank */
+    double slots = (double)ds_plan_slots(self->config) / (drives ? 1 : plan->ranks);
     double rows =
         (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank), plan->pass_shards,
                                    true) +

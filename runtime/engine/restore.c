@@ -266,10 +266,22 @@ ds_status restore_run(ds_trainer *self, const ds_checkpoint *file, const ds_trai
         char group[128] = "/ema";
         if (s < optimizer->n_slots)
             snprintf(group, sizeof group, "/optimizer/%s", optimizer->slot_name[s]);
+        if (self->driver != NULL) {
+            float *own = drive_slot(self, s);
+            DS_TRY(ds_agree(self->world,
+                            own == NULL ? DS_OK : restore_block(self, file, group, (int)s, own)));
+            continue;
+        }
         memset(self->staging, 0, ds_model_layout(self->model)->n_floats * sizeof(float));
         DS_TRY(ds_agree(self->world, restore_block(self, file, group, (int)s, self->staging)));
         DS_TRY(ds_sync_load_slot(self->sync, s, self->staging));
     }
+    size_t n_numbers = 0;
+    double *numbers = drive_numbers(self, &n_numbers);
+    ds_shape shape = {.n = 1, .dim = {n_numbers}};
+    if (n_numbers > 0)
+        DS_TRY(ds_agree(self->world,
+                        restore_tensor(file, "/optimizer/numbers", DS_F64, &shape, numbers)));
     return restore_sync(self, file);
 }
 

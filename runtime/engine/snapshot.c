@@ -41,6 +41,11 @@ static ds_status snapshot_stage_block(void *context, size_t which, void *out)
     ds_trainer *t = self->trainer;
     size_t group = which / ds_model_layout(t->model)->n_params;
     size_t slots = ds_plan_slots(t->config);
+    const float *own = t->driver != NULL && group <= slots ? drive_slot(t, group - 1) : NULL;
+    if (own != NULL) {
+        ds_param_export(snapshot_param(self, which), own, out);
+        return DS_OK;
+    }
     if (group != self->group && group <= slots)
         DS_TRY(ds_sync_gather_slot(t->sync, group - 1, t->staging));
     else if (group != self->group)
@@ -228,12 +233,15 @@ static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
     *self = (snapshot){.trainer = trainer, .group = SIZE_MAX};
     DS_TRY(ds_arena_create("a checkpoint", &self->arena));
     size_t tensors = ds_model_layout(trainer->model)->n_params * snapshot_groups(trainer);
-    DS_TRY(ds_arena_take(self->arena, tensors + 4, sizeof *self->entry, "checkpoint entries",
+    DS_TRY(ds_arena_take(self->arena, tensors + 5, sizeof *self->entry, "checkpoint entries",
                          &self->entry));
     DS_TRY(snapshot_tensors(self));
     const ds_normalizer *normalizer = &trainer->splits->normalizer;
     snapshot_vector(self, "/input/mean", DS_F32, normalizer->n, normalizer->mean);
     snapshot_vector(self, "/input/std", DS_F32, normalizer->n, normalizer->std);
+    size_t n_numbers = 0;
+    const double *numbers = drive_numbers(trainer, &n_numbers);
+    snapshot_vector(self, "/optimizer/numbers", DS_F64, n_numbers, numbers);
     snapshot_vector(self, "/history/steps", DS_I64, trainer->history.n, trainer->history.step);
     snapshot_vector(self, "/history/loss", DS_F64, trainer->history.n, trainer->history.loss);
     return snapshot_run(self);

@@ -14,7 +14,7 @@ void stopping_reset(stopping *self)
                        .best_step = -1};
 }
 
-static void stopping_end(stopping *self, const char *reason)
+void stopping_end(stopping *self, const char *reason)
 {
     if (self->reason[0] == '\0')
         snprintf(self->reason, sizeof self->reason, "%s", reason);

@@ -33,6 +33,8 @@ typedef struct name_list {
     const char *const *name; /* (n) or NULL */
 } name_list;
 
+typedef struct driver driver; /* drive.c */
+
 struct ds_trainer {
     ds_arena *arena;
     ds_world *world;
@@ -62,6 +64,7 @@ struct ds_trainer {
     double *block_sum;
     int64_t *confusion;
     /* the run */
+    driver *driver;   /* NULL unless the optimizer drives */
     ds_rule *penalty; /* (n_params), NULL where no tensor has an l1 or l2 penalty */
     int64_t step;
     int64_t loaded_step;           /* of the checkpoint this run goes on from; -1: a fresh run */
@@ -113,6 +116,16 @@ typedef struct step_wish {
     int word;  /* rank 0's word to all */
     bool norm; /* the gradient norm is needed whatever the config says */
 } step_wish;
+/* drive.c. Local. Room for an optimizer that drives; nothing for others. USAGE where it cannot. */
+ds_status drive_create(ds_trainer *self) DS_NODISCARD;
+/* drive.c. Collective. A step of such an optimizer. */
+ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wish *wish,
+                     ds_outcome *outcome) DS_NODISCARD;
+/* drive.c. Local. Its state: a slot's flat block (NULL: not in use), its numbers. */
+float *drive_slot(const ds_trainer *self, size_t s);
+double *drive_numbers(const ds_trainer *self, size_t *n);
+/* trainer_step.c. Local. The penalties' part of the loss at the parameters. */
+double step_penalty(const ds_trainer *self);
 /* trainer_step.c. Local. The learning rate of the next update. */
 double step_rate(const ds_trainer *self);
 /* trainer_step.c. Collective. Where the time of this process's steps went. */
@@ -157,6 +170,8 @@ ds_status restore_check(ds_trainer *self, const ds_checkpoint *file,
 
 /* stopping.c. Local, alike on all ranks. */
 void stopping_reset(stopping *self);
+/* The run ends, for the first reason given. */
+void stopping_end(stopping *self, const char *reason);
 /* After a step; after an evaluation of the validation split (true when it is the best so far). */
 void stopping_after_step(stopping *self, const ds_stop_config *rules, const ds_outcome *outcome);
 bool stopping_after_eval(stopping *self, const ds_stop_config *rules, int64_t step, double loss);

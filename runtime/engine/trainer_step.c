@@ -43,7 +43,7 @@ static double step_penalty_of(const ds_param *param, const ds_rule *rule, const 
 }
 
 /* All ranks hold all parameters: each finds the same, nothing is sent. */
-static double step_penalty(const ds_trainer *self)
+double step_penalty(const ds_trainer *self)
 {
     const ds_layout *layout = ds_model_layout(self->model);
     double sum = 0;
@@ -71,10 +71,12 @@ ds_status step_spent(ds_trainer *self, ds_spent *out)
 ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome)
 {
+    if (self->driver != NULL)
+        return drive_step(self, batch, wish, outcome);
     int64_t start = ds_clock_ns(), waited = ds_world_waited_ns(self->world);
+    ds_watch_note(self->world, DS_PHASE_COMPUTING, self->step);
     /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it
      * there. */
-    ds_watch_note(self->world, DS_PHASE_COMPUTING, self->step);
     ds_status mine = gradient_of_batch(self, batch);
     int first_shard = ds_plan_shard_begin(self->plan, ds_world_rank(self->world));
     if (mine != DS_OK)
@@ -113,7 +115,9 @@ ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome
              "no training data: give data.train in the config or samples from memory");
     batch_source batch = {0};
     batch.n = ds_plan_batch(self->plan, self->step, &batch.position);
-    uint64_t epoch = (uint64_t)self->step / self->plan->steps_per_epoch;
+    /* An optimizer that drives compares losses of different steps: their sums must not differ by
+     * the samples' order. */
+    uint64_t epoch = self->driver != NULL ? 0 : (uint64_t)self->step / self->plan->steps_per_epoch;
     batch.order = ds_order_for(self->config->seed, epoch, self->splits->train->n);
     return step_batch(self, &batch, wish, outcome);
 }

@@ -147,7 +147,7 @@ static ds_status slices_make(ds_plan *self, slices_unit *unit, size_t n, bool wh
 
 ds_status ds_plan_cut_slices(ds_plan *self, const ds_config *config, const ds_layout *layout)
 {
-    bool whole = config->optimizer != NULL && config->optimizer->reach != DS_REACH_ELEMENT;
+    bool whole = config->optimizer != NULL && config->optimizer->reach == DS_REACH_TENSOR;
     size_t n = slices_count_units(layout, whole);
     slices_unit *unit = NULL;
     DS_TRY(ds_arena_take(self->arena, n, sizeof *unit, "plan", &unit));

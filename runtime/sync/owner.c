@@ -11,10 +11,35 @@
 
 enum { OWNER_NOTHING = INT32_MAX, OWNER_DEPTH = 32 };
 
+/* w = mean of g: for an optimizer that drives, all ranks are given the gradient. */
+DS_SIMD static void owner_gather_loop(size_t n, float scale, const float *restrict g,
+                                      float *restrict w)
+{
+    for (size_t i = 0; i < n; i++)
+        w[i] = g[i] * scale;
+}
+
+static void owner_gather_step(const void *options, const ds_update *update)
+{
+    (void)options;
+    owner_gather_loop(update->n, update->scale, update->g, update->w);
+}
+
+static const ds_option owner_no_options[] = {{0}};
+static const ds_optim_ops owner_gather = {
+    .name = "gather", .options = owner_no_options, .step = owner_gather_step};
+
 ds_owner_spec ds_owner_spec_of(ds_sync *sync)
 {
     const ds_config *config = sync->spec.config;
     const ds_plan *plan = sync->spec.plan;
+    if (config->optimizer->reach == DS_REACH_MODEL)
+        return (ds_owner_spec){.sync = sync,
+                               .optimizer = &owner_gather,
+                               .leaves = plan->shards,
+                               .n_nodes = plan->n_nodes,
+                               .node = plan->node,
+                               .only = -1};
     return (ds_owner_spec){.sync = sync,
                            .optimizer = config->optimizer,
                            .options = config->optimizer_options,

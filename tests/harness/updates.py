@@ -140,8 +140,64 @@ def means(runs):
               f"{judged} by the means, {other} by the weights")
 
 
+def rows(path):
+    """Standardised inputs and the last column, in double."""
+    import csv
+    import numpy
+    lines = list(csv.reader(open(path)))[1:]
+    x = numpy.array([[float(v) for v in line[:-1]] for line in lines]).astype("f4").astype("f8")
+    return (x - x.mean(0)) / x.std(0), [line[-1] for line in lines]
+
+
+def lbfgs(runs):
+    """A softmax regression with l2 is strictly convex: at its one minimum the gradient is 0."""
+    import numpy
+    edits = ["optimizer={name: lbfgs, l2: 0.01}", "model.layers=[{dense: {units: 4}}]", "batch.size=300", "train.log_every=1", "train.max_steps=60"]
+    hashes = {n: final_hash(runs.train(f"lbfgs-{n}", *edits, *(["sync.transport=direct"] if n == 3 else []), ranks=n)) for n in (0, 2, 3, 4)}
+    runs.train("lbfgs-again", *edits[:-1], "train.max_steps=7", ranks=3)
+    hashes["again"] = final_hash(runs.train("lbfgs-again", *edits, ranks=2, resume=True))
+    tap.point(len(set(hashes.values())) == 1 and hashes[0], "lbfgs: one hash on 1 to 4 ranks and after a resume", hashes)
+    out = runs.folder / "lbfgs-0"
+    diff = runs.program.run("diff", checkpoints(out)[-1], checkpoints(runs.folder / "lbfgs-again")[-1])
+    tap.point(diff.code == 0, "lbfgs: its state too", diff)
+    x, names = rows(runs.folder / "train.csv")
+    label = numpy.array([sorted(set(names)).index(n) for n in names])
+    w, b = (parameters(checkpoints(out)[-1])["dense1/" + k].astype("f8") for k in ("weight", "bias"))
+    z = x @ w.T + b
+    p = numpy.exp(z - z.max(1, keepdims=True))
+    p = p / p.sum(1, keepdims=True) - numpy.eye(4)[label]
+    norm = numpy.sqrt(((p.T @ x / len(x) + 0.01 * w)**2).sum() + ((p.mean(0) + 0.01 * b)**2).sum())
+    end, steps = events(out, "end")[-1], [e["loss"] for e in events(out, "step")]
+    tap.point(norm <= 5e-5, "lbfgs: the gradient at the end, by numpy", f"{norm:.2g} of at most 5e-5; {end['step']} steps, {end['reason']}")
+    tap.point(all(a >= b for a, b in zip(steps, steps[1:])), "lbfgs: no step goes up", f"{steps[0]:.4f} to {steps[-1]:.6f}")
+    hidden = [final_hash(runs.train(f"hidden-{n}", "optimizer={name: lbfgs, memory: 4}", "batch.size=50", "batch.accumulate=6", ranks=n)) for n in (0, 3)]
+    tap.point(hidden[0] and hidden[0] == hidden[1], "lbfgs: a network, six micro-batches", hidden)
+
+
+def newton(runs):
+    import numpy
+    draw = numpy.random.default_rng(5)
+    x = draw.normal(size=(90, 4)) * [1, 20, 0.3, 5] + 3
+    y = x @ [2, -0.5, 7, 0.1] + 4 + 0.1 * draw.normal(size=90)
+    lines = [",".join(map(str, [*a, b])) for a, b in zip(x.tolist(), y.tolist())]
+    (runs.folder / "line.csv").write_text("a,b,c,d,y\n" + "\n".join(lines) + "\n")
+    edits = ["data.train={format: csv, path: line.csv, target: y}", "model={input: [4], layers: [{dense: {units: 1}}]}", "loss=mse", "batch.size=90",
+             "optimizer={name: newton, difference: 16}", "train.max_steps=1"]
+    outs = [runs.train(f"newton-{n}", *edits, ranks=n) for n in (0, 3)]
+    tap.point(final_hash(outs[0]) == final_hash(outs[1]), "newton: one hash on 1 and 3 ranks", final_hash(outs[0]))
+    x, y = rows(runs.folder / "line.csv")
+    best = numpy.linalg.lstsq(numpy.c_[x, numpy.ones(90)], numpy.array(y, dtype="f8"), rcond=None)[0]
+    found = parameters(checkpoints(outs[0])[-1])
+    found = numpy.append(found["dense1/weight"].ravel(), found["dense1/bias"])
+    off = abs(found - best).max() / abs(best).max()
+    tap.point(off <= 1e-5, "newton: a linear regression in one step", f"off by {off:.2g} from numpy's least squares, at most 1e-5")
+
+
 def wrong(runs):
     cases = {
+        "lbfgs on batches": (["optimizer=lbfgs"], 2, "takes all samples"),
+        "lbfgs and clipping": (["optimizer={name: lbfgs, clip_norm: 1}", "batch.size=300"], 2, "do not go with lbfgs"),
+        "newton on a network": (["optimizer=newton", "batch.size=300"], 2, "at most 1000 parameters"),
         "a group that meets nothing": (["optimizer={name: sgd, groups: [{match: conv1/*}]}"], 2, "no tensor of the model"),
         "a group without match": (["optimizer={name: sgd, groups: [{lr_scale: 1}]}"], 2, "'match' is missing"),
         "ema of 1": (["optimizer={name: sgd, ema: 1}"], 2, "ema is '1'"),
@@ -163,7 +219,7 @@ def main():
         table(folder.path / "train.csv", 300, 9, 4, 1)
         (folder.path / "config.yaml").write_text(CONFIG)
         runs = Runs(program, folder.path)
-        for part in (same_bits, groups, penalties, means, wrong):
+        for part in (same_bits, groups, penalties, means, lbfgs, newton, wrong):
             part(runs)
     tap.done()
 

@@ -218,7 +218,9 @@ int main(int argc, char **argv)
     scratch = malloc(test_layout.n_floats * sizeof *scratch);
     size_t members = 0;
     for (const ds_optim_ops *o = ds_optim_at(0); o != NULL; o = ds_optim_at(++members)) {
-        for (int V = ds_world_size(world); V <= MAX_V && o->reach != DS_REACH_MODEL; V++)
+        if (o->reach == DS_REACH_MODEL) /* the engine asks, the optimizer sees no slice */
+            continue;
+        for (int V = ds_world_size(world); V <= MAX_V; V++)
             every_case(o, V);
         test_resume(o, "auto");
         test_resume(o, "direct");

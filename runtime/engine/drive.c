@@ -1,0 +1,201 @@
+/* Optimizers that drive (reach MODEL): a step asks for loss and gradient at points of its choice.
+ * Each question is one pass of the engine over the same samples: the point becomes the parameters,
+ * the shards' gradients go through the exchange as ever, and what its owners write and all ranks
+ * receive is the mean gradient (owner.c's gather). So answers are alike on any number of ranks, and
+ * so is all that every rank computes from them on whole blocks of its own. Cost: a question is a
+ * step of sgd; (3 + slots) blocks a rank. */
+#include <math.h>
+#include <string.h>
+
+#include "descent/clock.h"
+#include "descent/simd.h"
+
+#include "trainer_parts.h"
+
+enum { DRIVE_LANES = 16 };
+
+struct driver {
+    ds_drive drive;
+    const batch_source *batch;
+    const step_wish *wish;
+
+    int word; /* rank 0's, of the step's first question */
+    int asked;
+};
+
+/* Sum of a b over a block of at most DS_BLOCK, in 16 lanes folded in order. */
+DS_SIMD static double drive_block(size_t n, const float *a, const float *b)
+{
+    double lane[DRIVE_LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + DRIVE_LANES <= n; i += DRIVE_LANES)
+        for (size_t k = 0; k < DRIVE_LANES; k++)
+            lane[k] += (double)a[i + k] * (double)b[i + k];
+    for (; i < n; i++)
+        lane[0] += (double)a[i] * (double)b[i];
+    for (size_t k = 0; k < DRIVE_LANES; k++)
+        sum += lane[k];
+    return sum;
+}
+
+static double drive_dot(ds_drive *drive, const float *a, const float *b)
+{
+    double sum = 0;
+    for (size_t i = 0; i < drive->n; i += DS_BLOCK)
+        sum += drive_block(drive->n - i < DS_BLOCK ? drive->n - i : DS_BLOCK, a + i, b + i);
+    return sum;
+}
+
+/* What the exchange left in the parameters, and the penalty's part. */
+static void drive_take(const ds_trainer *self, const float *w, float *g)
+{
+    const ds_layout *layout = ds_model_layout(self->model);
+    const float *mean = ds_trainer_params(self);
+    for (size_t p = 0; p < layout->n_params; p++) {
+        const ds_param *param = &layout->param[p];
+        size_t n = ds_param_floats(param), at = param->offset;
+        float l2 = self->penalty != NULL ? (float)self->penalty[p].l2 : 0;
+        if (!param->trainable) {
+            memset(g + at, 0, n * sizeof *g);
+            continue;
+        }
+        for (size_t i = at; i < at + n; i++)
+            g[i] = mean[i] + l2 * w[i];
+    }
+}
+
+static ds_status drive_ask(ds_drive *drive, const float *w, double *loss, float *g)
+{
+    ds_trainer *t = drive->context;
+    driver *d = t->driver;
+    ds_outcome outcome = {0};
+    DS_TRY(ds_sync_load(t->sync, w));
+    double penalty = step_penalty(t);
+    ds_watch_note(t->world, DS_PHASE_COMPUTING, t->step);
+    ds_status mine = gradient_of_batch(t, d->batch);
+    if (mine != DS_OK)
+        t->bad[ds_plan_shard_begin(t->plan, ds_world_rank(t->world))] = true;
+    ds_step step = {.t = t->step,
+                    .samples = d->batch->n,
+                    .lr = 1,
+                    .loss = t->loss,
+                    .bad = t->bad,
+                    .word = d->wish->word};
+    ds_watch_note(t->world, DS_PHASE_EXCHANGE, t->step);
+    DS_TRY(ds_sync_step(t->sync, &step, &outcome));
+    if (d->asked++ == 0)
+        d->word = outcome.word;
+    *loss = outcome.finite ? outcome.loss + penalty : (double)INFINITY;
+    if (!outcome.finite)
+        return ds_agree(t->world, mine);
+    drive_take(t, w, g);
+    return DS_OK;
+}
+
+ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wish *wish,
+                     ds_outcome *outcome)
+{
+    int64_t start = ds_clock_ns(), waited = ds_world_waited_ns(self->world);
+    driver *d = self->driver;
+    const ds_config *config = self->config;
+    ds_drive *drive = &d->drive;
+    d->batch = batch;
+    d->wish = wish;
+    d->asked = 0;
+    d->word = wish->word;
+    drive->fresh = self->step == 0 || batch->x != NULL;
+    drive->done = false;
+    memcpy(drive->w, ds_trainer_params(self), drive->n * sizeof *drive->w);
+    DS_TRY(config->optimizer->drive(config->optimizer_options, drive));
+    DS_TRY(ds_sync_load(self->sync, drive->w));
+    if (d->asked == 0)
+        DS_TRY(ds_world_broadcast(self->world, &d->word, sizeof d->word, 0));
+    *outcome = (ds_outcome){.loss = drive->loss,
+                            .grad_norm = drive->norm,
+                            .finite = true,
+                            .bad_shard = -1,
+                            .word = d->word};
+    self->stepped_ns += ds_clock_ns() - start;
+    self->waited_ns += ds_world_waited_ns(self->world) - waited;
+    ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
+    self->step++;
+    history_add(&self->history, self->step, outcome->loss);
+    stopping_after_step(&self->stopping, &config->stop, outcome);
+    rate_after_step(self, outcome->loss);
+    if (drive->done)
+        stopping_end(&self->stopping, "converged");
+    return DS_OK;
+}
+
+float *drive_slot(const ds_trainer *self, size_t s)
+{
+    return self->driver->drive.slot[s];
+}
+
+double *drive_numbers(const ds_trainer *self, size_t *n)
+{
+    *n = self->driver != NULL ? self->config->optimizer->n_numbers : 0;
+    return self->driver != NULL ? self->driver->drive.number : NULL;
+}
+
+static ds_status drive_blocks(ds_trainer *self, ds_drive *drive)
+{
+    const ds_optim_ops *ops = self->config->optimizer;
+    const ds_layout *layout = ds_model_layout(self->model);
+    ds_arena *arena = self->arena;
+    DS_TRY(ds_arena_take(arena, drive->n, sizeof(float), "the point", &drive->w));
+    for (size_t s = 0; s < ops->n_slots; s++) {
+        bool used = false;
+        for (size_t p = 0; p < layout->n_params; p++)
+            used = used || ds_plan_uses_slot(self->config, &layout->param[p], s);
+        if (used)
+            DS_TRY(
+                ds_arena_take(arena, drive->n, sizeof(float), "optimizer state", &drive->slot[s]));
+    }
+    for (size_t i = 0; i < ops->n_work; i++)
+        DS_TRY(ds_arena_take(arena, drive->n, sizeof(float), "points", &drive->work[i]));
+    DS_TRY(ds_arena_take(arena, ops->n_numbers, sizeof(double), "numbers", &drive->number));
+    size_t room = ops->room != NULL ? ops->room(drive->n_elements) : 0;
+    return ds_arena_take(arena, room, sizeof(double), "the Hessian", &drive->room);
+}
+
+/* Where the trainable elements lie, padding left out; only their number while at is NULL. */
+static size_t drive_elements(const ds_layout *layout, size_t *at)
+{
+    size_t n = 0;
+    for (size_t p = 0; p < layout->n_params; p++) {
+        const ds_param *param = &layout->param[p];
+        for (size_t r = 0; param->trainable && r < param->rows; r++)
+            for (size_t c = 0; c < param->cols; c++, n++)
+                if (at != NULL)
+                    at[n] = param->offset + r * param->stride + c;
+    }
+    return n;
+}
+
+ds_status drive_create(ds_trainer *self)
+{
+    const ds_optim_ops *ops = self->config->optimizer;
+    const ds_layout *layout = ds_model_layout(self->model);
+    size_t *at = NULL, n = drive_elements(layout, NULL);
+    if (ops->reach != DS_REACH_MODEL)
+        return DS_OK;
+    DS_CHECK(self->plan->steps_per_epoch <= 1, DS_ERR_USAGE,
+             "optimizer %s takes all samples in each step: the training data have %zu, a step %zu; "
+             "set batch.size to %zu or more (batch.accumulate keeps memory low)",
+             ops->name, self->plan->samples, self->plan->batch, self->plan->samples);
+    DS_CHECK(ops->max_elements == 0 || n <= ops->max_elements, DS_ERR_USAGE,
+             "optimizer %s is for at most %zu parameters, the model has %zu: take lbfgs", ops->name,
+             ops->max_elements, n);
+    DS_TRY(ds_arena_take(self->arena, 1, sizeof *self->driver, "the driver", &self->driver));
+    DS_TRY(ds_arena_take(self->arena, n, sizeof *at, "elements", &at));
+    drive_elements(layout, at);
+    ds_drive *drive = &self->driver->drive;
+    *drive = (ds_drive){.n = layout->n_floats,
+                        .n_elements = n,
+                        .at = at,
+                        .ask = drive_ask,
+                        .dot = drive_dot,
+                        .context = self};
+    return drive_blocks(self, drive);
+}
