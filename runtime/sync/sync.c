@@ -60,13 +60,16 @@ static ds_status sync_check_update(const ds_config *config)
     const char *strategy = config->sync.strategy;
     bool drives = config->optimizer != NULL && config->optimizer->reach == DS_REACH_MODEL;
     DS_CHECK(!drives || (config->clip_norm <= 0 && config->ema <= 0 && config->l1 <= 0 &&
-                         config->n_groups == 0),
-             DS_ERR_USAGE, "optimizer: clip_norm, ema, l1 and groups do not go with %s",
+                         config->n_groups == 0 && config->sync.codec.ops == NULL),
+             DS_ERR_USAGE,
+             "optimizer: clip_norm, ema, l1, groups and sync.compress do not go with %s",
              config->optimizer->name);
     if (strcmp(strategy, "exact") == 0 || strcmp(strategy, "allreduce") == 0)
         return DS_OK;
     const char *wish = NULL;
-    if (config->ema > 0)
+    if (drives)
+        wish = config->optimizer->name;
+    else if (config->ema > 0)
         wish = "ema";
     else if (ds_plan_penalised(config))
         wish = "l1 and l2";

@@ -196,7 +196,8 @@ def newton(runs):
 def wrong(runs):
     cases = {
         "lbfgs on batches": (["optimizer=lbfgs"], 2, "takes all samples"),
-        "lbfgs and clipping": (["optimizer={name: lbfgs, clip_norm: 1}", "batch.size=300"], 2, "do not go with lbfgs"),
+        "lbfgs and clipping": (["optimizer={name: lbfgs, clip_norm: 1}", "batch.size=300"], 2, "go with lbfgs"),
+        "lbfgs and local SGD": (["optimizer=lbfgs", "batch.size=300", "sync.strategy=local-sgd"], 2, "exact or allreduce only"),
         "newton on a network": (["optimizer=newton", "batch.size=300"], 2, "at most 1000 parameters"),
         "a group that meets nothing": (["optimizer={name: sgd, groups: [{match: conv1/*}]}"], 2, "no tensor of the model"),
         "a group without match": (["optimizer={name: sgd, groups: [{lr_scale: 1}]}"], 2, "'match' is missing"),
