@@ -48,7 +48,13 @@ static ds_status reduce_config(ds_reduce_rig *self, const ds_reduce_spec *spec)
     for (size_t i = 0; i < spec->n_set; i++)
         set[i + 1] = spec->set[i];
     DS_TRY(ds_config_create(text, "bench reduce", spec->n_set + 1, set, &self->config));
-    return ds_sync_check(self->config);
+    DS_TRY(ds_sync_check(self->config));
+    const char *strategy = self->config->sync.strategy;
+    DS_CHECK(strcmp(strategy, "exact") == 0 || strcmp(strategy, "allreduce") == 0, DS_ERR_USAGE,
+             "bench reduce: sync.strategy is '%s', which does not exchange in every step; expected "
+             "exact or allreduce",
+             strategy);
+    return DS_OK;
 }
 
 static ds_status reduce_layout(ds_reduce_rig *self, size_t floats)

@@ -42,7 +42,7 @@ def bad_input():
     for args, words in ((["--size", "5"], "--size is '5'"), (["--size", "1MiB,,"], "--size"), (["--size", "big"], "--size is 'big'"),
                         (["--rounds", "0"], "--rounds is '0'"), (["--codec", "fp61"], "fp61"), (["--bandwidth", "fast"], "--bandwidth is 'fast'"),
                         (["--bandwidth", "0Gbit"], "--bandwidth is '0Gbit'"), (["--bandwidth", "nanGbit"], "--bandwidth"),
-                        (["--set", "sync.buckt=1"], "buckt"), (["more"], "'more'")):
+                        (["--set", "sync.strategy=local-sgd"], "expected exact or allreduce"), (["--set", "sync.buckt=1"], "buckt"), (["more"], "'more'")):
         done = program.run("bench", "reduce", *args, ranks=2)
         good = done.code == 2 and len(done.errors()) == 1 and words in done.errors()[0]
         tap.point(good, f"refused: {' '.join(args)}", done.errors()[0] if good else done)
