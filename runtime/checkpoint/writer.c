@@ -31,6 +31,8 @@ typedef struct writer {
     ds_table *table;
     unsigned char *buffer;       /* a block, or the largest staged tensor */
     uint64_t block_lo, block_hi; /* this rank's blocks */
+    uint64_t *block_hash;        /* (block_hi - block_lo) */
+    bool *block_known;           /* likewise: hashed as it was written */
 } writer;
 
 static size_t writer_entry_bytes(const ds_entry *entry)
@@ -135,7 +137,10 @@ static ds_status writer_fill_table(writer *self, const uint64_t *offset, uint64_
         self->block_hi = table->head.n_blocks;
     /* Gathered in equal shares: room for the last ranks' empty ones too. */
     table->block = calloc(each * ranks + 1, sizeof *table->block);
-    DS_CHECK(table->block != NULL, DS_ERR_NOMEM, "out of memory for a checkpoint's table");
+    self->block_hash = calloc(each + 1, sizeof *self->block_hash);
+    self->block_known = calloc(each + 1, sizeof *self->block_known);
+    DS_CHECK(table->block != NULL && self->block_hash != NULL && self->block_known != NULL,
+             DS_ERR_NOMEM, "out of memory for a checkpoint's table");
     return ds_table_sort(table);
 }
 
@@ -189,6 +194,19 @@ static ds_status writer_begin(writer *self)
     return st;
 }
 
+/* Blocks that lie in [begin, end) of the file, the bytes at `begin`: hashed while they are at hand.
+ */
+static void writer_hash_inner(writer *self, uint64_t begin, uint64_t end,
+                              const unsigned char *bytes)
+{
+    uint64_t b = (begin - DS_HEAD_BYTES + DS_BLOCK_BYTES - 1) / DS_BLOCK_BYTES;
+    for (; b < self->block_hi && ds_block_begin(b) + DS_BLOCK_BYTES <= end; b++) {
+        self->block_hash[b - self->block_lo] =
+            ds_hash_of(bytes + (ds_block_begin(b) - begin), DS_BLOCK_BYTES);
+        self->block_known[b - self->block_lo] = true;
+    }
+}
+
 /* The part of tensor i that falls into this rank's blocks. */
 static ds_status writer_put(writer *self, size_t i, const unsigned char *bytes)
 {
@@ -198,6 +216,7 @@ static ds_status writer_put(writer *self, size_t i, const unsigned char *bytes)
     uint64_t end = r->offset + r->bytes < hi ? r->offset + r->bytes : hi;
     if (begin >= end)
         return DS_OK;
+    writer_hash_inner(self, begin, end, bytes + (begin - r->offset));
     return ds_file_write(self->fd, self->temporary, bytes + (begin - r->offset),
                          (size_t)(end - begin), begin);
 }
@@ -228,13 +247,16 @@ static ds_status writer_tensors(writer *self)
     return ds_agree(self->world, st);
 }
 
-static ds_status writer_hash_blocks(writer *self, uint64_t *mine)
+/* Blocks of several tensors, or with structure between them, are read back. */
+static ds_status writer_hash_blocks(writer *self)
 {
     for (uint64_t b = self->block_lo; b < self->block_hi; b++) {
+        if (self->block_known[b - self->block_lo])
+            continue;
         ds_watch_beat(self->world);
         size_t n = (size_t)ds_block_bytes(&self->table->head, b);
         DS_TRY(ds_file_read(self->fd, self->temporary, self->buffer, n, ds_block_begin(b)));
-        mine[b - self->block_lo] = ds_hash_of(self->buffer, n);
+        self->block_hash[b - self->block_lo] = ds_hash_of(self->buffer, n);
     }
     return ds_file_sync(self->fd, self->temporary);
 }
@@ -246,13 +268,14 @@ static ds_status writer_gather(writer *self)
     size_t ranks = (size_t)ds_world_size(self->world), rank = (size_t)ds_world_rank(self->world);
     size_t n = (size_t)table->head.n_tensors, each = (n + ranks - 1) / ranks;
     size_t blocks = (size_t)(table->head.n_blocks + ranks - 1) / ranks;
-    uint64_t *mine = calloc(each + blocks + 1, sizeof *mine);
+    uint64_t *mine = calloc(each + 1, sizeof *mine);
     uint64_t *all = calloc((each + 1) * ranks, sizeof *all);
     ds_status st = mine == NULL || all == NULL ? DS_FAIL(DS_ERR_NOMEM, "out of memory for hashes")
-                                               : writer_hash_blocks(self, mine);
+                                               : writer_hash_blocks(self);
     st = ds_agree(self->world, st);
     if (st == DS_OK)
-        st = ds_world_gather_all(self->world, mine, blocks * sizeof *mine, table->block);
+        st =
+            ds_world_gather_all(self->world, self->block_hash, blocks * sizeof *mine, table->block);
     if (st == DS_OK) {
         for (size_t t = rank, k = 0; t < n; t += ranks)
             mine[k++] = table->record[t].hash;
@@ -333,6 +356,8 @@ ds_status ds_checkpoint_write(ds_world *world, const char *dir, const ds_snapsho
         close(self.layout);
     ds_table_destroy(&self.table);
     free(self.buffer);
+    free(self.block_hash);
+    free(self.block_known);
     if (st == DS_OK && path != NULL)
         memcpy(path, self.final, strlen(self.final) + 1);
     return st;
