@@ -105,5 +105,8 @@ DS_API ds_status ds_run_dir_config(const char *dir, const char *text) DS_NODISCA
 /* Local. Write DIR/status.json for a run that has no report yet. */
 DS_API ds_status ds_status_file_write(const char *dir, const char *state, int code, int64_t step,
                                       const char *reason) DS_NODISCARD;
+/* Local. True unless DIR/status.json can be read and says something else than running: another
+ * rank, which found this one stopped, has had the last word. */
+DS_API bool ds_status_file_is_open(const char *dir);
 
 #endif

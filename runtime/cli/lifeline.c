@@ -112,6 +112,7 @@ static void lifeline_alive(void *context, int64_t step)
 {
     const lifeline *self = context;
     if (self->trainer != NULL && self->ours && lifeline_flag == 0 &&
+        ds_status_file_is_open(self->dir) &&
         ds_status_file_write(self->dir, "running", 0, step, "") != DS_OK)
         ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
 }
@@ -120,20 +121,6 @@ static void lifeline_print(void *context, const char *line)
 {
     (void)context;
     lifeline_say("", line);
-}
-
-/* Somebody nearer to rank 0 may have had the word already. */
-static bool lifeline_says_running(const lifeline *self)
-{
-    char path[4200], text[64] = "";
-    snprintf(path, sizeof path, "%s/status.json", self->dir);
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        return true;
-    size_t n = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[n] = '\0';
-    return strstr(text, "\"running\"") != NULL;
 }
 
 static bool lifeline_is_mpirun(pid_t pid)
@@ -184,10 +171,11 @@ static void lifeline_late(void *context, const char *line)
     else
         snprintf(why + n, sizeof why - (size_t)n, "where this run began");
     lifeline_say("error: ", why);
-    lifeline_outlive_mpirun();
+    if (ds_world_hosts(self->world) > 1)
+        lifeline_outlive_mpirun();
     signal(SIGALRM, SIG_DFL);
     alarm(LIFELINE_LAST_WORD_S);
-    if (lifeline_says_running(self))
+    if (ds_status_file_is_open(self->dir)) /* somebody nearer to rank 0 may have written */
         lifeline_resumable(self, why);
     alarm(0);
 }

@@ -198,7 +198,7 @@ static void thread_judge_alone(ds_watch *self, int64_t now)
 {
     const ds_world *w = self->world;
     const watch_seen *first = &self->seen[0];
-    int64_t turn = (w->rank < 8 ? w->rank - 1 : 7) * (thread_second / 2);
+    int64_t turn = (w->rank < 5 ? w->rank - 1 : 4) * thread_second;
     int64_t patience = self->timeout_ns + 2 * thread_second + turn;
     if (!self->reached)
         patience = 4 * self->timeout_ns + turn;

@@ -230,7 +230,8 @@ void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_p
     self->beat_ns = now;
     /* A missed heartbeat is no reason to stop a run: a full disk shows in metrics.jsonl and
      * checkpoints. */
-    if (ds_status_file_write(self->dir, "running", 0, step, "") != DS_OK)
+    if (ds_status_file_is_open(self->dir) &&
+        ds_status_file_write(self->dir, "running", 0, step, "") != DS_OK)
         ds_log(DS_LOG_DEBUG, "%s", ds_last_error());
 }
 

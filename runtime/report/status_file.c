@@ -84,3 +84,16 @@ ds_status ds_status_file_write(const char *dir, const char *state, int code, int
              strerror(first));
     return DS_OK;
 }
+
+bool ds_status_file_is_open(const char *dir)
+{
+    char path[4200], text[64];
+    snprintf(path, sizeof path, "%s/status.json", dir);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return true;
+    ssize_t n = read(file, text, sizeof text - 1);
+    close(file);
+    text[n > 0 ? n : 0] = '\0';
+    return strstr(text, "\"state\":") == NULL || strstr(text, "\"running\"") != NULL;
+}

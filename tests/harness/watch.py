@@ -60,7 +60,7 @@ class Run:
             time.sleep(0.02)
         return what()
 
-    def wait_step(self, step, seconds=30):
+    def wait_step(self, step, seconds=60):
         good = self.until(lambda: any(e["step"] >= step for e in events(self.out, "step")), seconds)
         self.case.check(good, f"no step {step} in {seconds} s\n{self.text()}")
 
@@ -94,13 +94,15 @@ class Run:
     def judge_late(self, names, since, codes=(75,)):
         """Ended in time, says once who is late, and is resumable from its newest checkpoint."""
         code, took, errors, found = self.end(), time.monotonic() - since, self.errors(), status(self.out)
-        newest = checkpoints(self.out)[-1:]
+        stand = [int(path.stem[5:]) for path in checkpoints(self.out)]
         check = self.case.check
         check(code in codes, f"mpirun's code {code}, expected {codes}\n{self.text()}")
         check(took < TIMEOUT + SLACK, f"{took:.1f} s, expected less than {TIMEOUT + SLACK}")
         check(len(errors) == 1 and all(name in errors[0] for name in names), f"expected one line with {names}: {errors}\n{self.text()}")
         check(found.get("state") == "resumable" and found.get("code") == 75, f"status.json: {found}")
-        check(newest and newest[0].name == f"step-{found.get('step', 0):08d}.h5", f"status.json: {found}, newest {newest}")
+        # a checkpoint that not all have agreed on yet may be newer
+        right = stand[-2:] if "checkpoint" in found.get("reason", "") else stand[-1:]
+        check(found.get("step") in right, f"status.json: {found}, checkpoints {stand}")
         self.case.figures.append(f"{took:.1f} s, code {code}, {errors[0][15:150] if errors else 'nothing said'}")
 
 
@@ -131,7 +133,7 @@ class Case:
 def stopped_rank(c):
     """A stopped rank is named; all leave with 75; the run goes on to the same bits."""
     run = Run(c, "run", ranks=3)
-    run.wait_step(30)
+    run.wait_step(25)
     os.kill(run.pids()[1], signal.SIGSTOP)
     run.judge_late(["rank 1 of 3", "silent", "--resume"], time.monotonic())
     c.check(run.until(lambda: not run.pids(), 5), f"still there: {run.pids()}")
@@ -142,7 +144,7 @@ def stopped_rank(c):
 def stopped_first(c):
     """Rank 0 stopped: the others find out alone, and one of them speaks."""
     run = Run(c, "run", ranks=3)
-    run.wait_step(30)
+    run.wait_step(25)
     os.kill(run.pids()[0], signal.SIGSTOP)
     run.judge_late(["rank 0 of 3", "silent", "--resume"], time.monotonic())
     c.check(run.until(lambda: not run.pids(), 5), f"still there: {run.pids()}")
@@ -250,7 +252,7 @@ def terminal(c):
             if not more:
                 break
             text += more
-        if typed is None and any(e["step"] >= 30 for e in events(run.out, "step")):
+        if typed is None and any(e["step"] >= 25 for e in events(run.out, "step")):
             typed = time.monotonic()
             os.write(fd, b"\x03")
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -282,7 +284,7 @@ def dead_link(c):
         head = hosts.mpirun("--hostfile", hosts.file, *cluster.INTERFACE)
         for node, names in ((3, ["rank 2 of 4 on node3", "silent"]), (1, ["rank 1 of 4 on node2", "rank 3 of 4 on node4", "rank 0: its own host"])):
             run = Run(c, f"cut{node}", head=head)
-            run.wait_step(30)
+            run.wait_step(25)
             hosts.link(node, False)
             run.judge_late(names, time.monotonic(), codes=(75, -9, 137))
             c.check(run.until(lambda r=run: not r.pids(), 10), f"still there: {run.pids()}")
