@@ -2,7 +2,10 @@
  * milliseconds a message, so it is asked to yield (unless the user has said otherwise). */
 #include "descent/session.h"
 
+#include <dlfcn.h>
+#include <glob.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +67,29 @@ static long session_strangers(void)
     return tasks > 1 ? tasks : 0;
 }
 
+/* Slurm's pmi2 and pmi are of use to an Open MPI that was built for them, whose folder of plug-ins
+ * then has one of them; others end in MPI_Init, with twenty lines. True where there is no telling.
+ */
+static bool session_knows_pmi(void)
+{
+    Dl_info info;
+    const void *start = dlsym(RTLD_DEFAULT, "MPI_Init");
+    char lib[4096], pattern[4200];
+    if (start == NULL || dladdr(start, &info) == 0 || realpath(info.dli_fname, lib) == NULL ||
+        strrchr(lib, '/') == NULL)
+        return true;
+    *strrchr(lib, '/') = '\0';
+    size_t found[2];
+    static const char *const names[] = {"mca_pmix_*.so", "mca_pmix_s[12].so"};
+    for (int i = 0; i < 2; i++) {
+        glob_t hits;
+        snprintf(pattern, sizeof pattern, "%s/{openmpi*,openmpi*/lib/openmpi*}/%s", lib, names[i]);
+        found[i] = glob(pattern, GLOB_BRACE, NULL, &hits) == 0 ? hits.gl_pathc : 0;
+        globfree(&hits);
+    }
+    return found[0] == 0 || found[1] > 0;
+}
+
 static ds_status session_refuse_strangers(void)
 {
     long tasks = session_strangers();
@@ -77,8 +103,7 @@ static ds_status session_refuse_strangers(void)
 
 ds_status ds_session_begin(int *argc, char ***argv)
 {
-    /* Open MPI would end the program in MPI_Init, with twenty lines. */
-    if (getenv("PMIX_RANK") == NULL && getenv("PMI_RANK") == NULL)
+    if (getenv("PMIX_RANK") == NULL && (getenv("PMI_RANK") == NULL || !session_knows_pmi()))
         DS_TRY(session_refuse_strangers());
     session_yield_when_crowded();
     session_alone();

@@ -81,12 +81,12 @@ C
     echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO"
 }
 
-boot() { # I: the shell that waits is the node's process 1, and takes its orphans
+boot() { # I: the shell is the node's process 1, and takes its orphans
     mkdir -p "$dir/spool/node$1" "$dir/tmp/node$1"
     # shellcheck disable=SC2016
     unshare --pid --uts --mount --fork --kill-child --mount-proc bash -c '
         hostname "$0" && mount -t tmpfs -o mode=1777 none /dev/shm && slurmd -D -f "$SLURM_CONF" -N "$0" &
-        wait' "node$1" </dev/null >>"$dir/log/node$1.out" 2>&1 &
+        while :; do sleep 1; done' "node$1" </dev/null >>"$dir/log/node$1.out" 2>&1 &
     node[$1]=$!
 }
 

@@ -1,7 +1,7 @@
 """Batch jobs of `descent slurm` in a real Slurm of four nodes, which this test starts: time limits, signals, lost nodes, other numbers
 of nodes. However a job was interrupted, it ends by itself, in the bits of a run that nothing disturbed. Jobs run at a walk
 (tests/cluster/pace.c) until what should happen to them has happened; they share the cluster and run side by side.
-usage: slurm_jobs.py DESCENT PACE.so [--all] [--only NAME]..."""
+usage: slurm_jobs.py DESCENT PACE.so [--all] [--only WORD]..."""
 import argparse
 import copy
 import pathlib
@@ -174,6 +174,16 @@ def fewer_nodes(bench, launcher, *signal):
     job.judge(f"{launcher}: four nodes, then two", 2, 1)
 
 
+def strangers(bench, how):
+    """srun that does not tell MPI of the other tasks: one line, code 2 (143 where srun ended the others), not queued again."""
+    job = Job(bench, f"strangers-{how}", "srun", 2, edit=lambda text: text.replace("--mpi=pmix", f"--mpi={how}")).submit(FIRST_TWO)
+    job.finish()
+    said = [line for line in job.out.read_text().splitlines() if "descent: error:" in line]
+    code = job.facts()["ExitCode"]
+    bench.point(code in ("2:0", "143:0") and len(said) == 1 and "--mpi=pmix" in said[0] and not job.run.exists(), f"srun --mpi={how} is explained",
+                f"code {code}, {len(said)} lines\n{said}\n{job}")
+
+
 def sweep(bench, launcher):
     """An array of three runs. The last task has the array's own number: stopped, it must be queued again alone."""
     plain, seeds = {4: bench.hash}, (4, 5, 6)
@@ -194,9 +204,9 @@ def sweep(bench, launcher):
 
 
 def hard_limit(bench, launcher):
-    """Warnings go astray and the run's clock is told to come too late: TERM at the limit is all that is left, or the last checkpoint."""
-    job = Job(bench, f"hard-{launcher}", launcher, 2, "--set", "checkpoint.margin=1", minutes=1,
-              edit=lambda text: text.replace("trap 'again=1 warned=1; [", "trap 'again=1 warned=1; [ ] && [")).submit(FIRST_TWO)
+    """The warning goes astray, and the run does not know its end: TERM at the limit is all there is, and the last checkpoint."""
+    job = Job(bench, f"hard-{launcher}", launcher, 2, minutes=1, edit=lambda text: text.replace("kill -USR1 \"$pid\" 2>/dev/null' USR1", ":' USR1")
+              .replace("set -u\n", "set -u\nexport SLURM_JOB_END_TIME=1\n")).submit(FIRST_TWO)
     job.again(150, "TimeLimit=10")
     job.walk(1).finish()
     job.judge(f"{launcher}: the limit without a warning", 2, 1)
@@ -252,7 +262,7 @@ class Bench:
 
 
 SIGNALS = (("-b", "--signal=USR1"), ("-b", "--signal=TERM"), ("--signal=TERM",), ("--signal=USR1",), ("--full", "--signal=USR1"))
-QUICK = [[(time_limit, "mpirun"), (own_clock, "srun"), (fewer_nodes, "srun", "-b", "--signal=USR1"), (node_lost, "mpirun")]]
+QUICK = [[(time_limit, "mpirun"), (own_clock, "srun"), (fewer_nodes, "srun", "-b", "--signal=USR1"), (node_lost, "mpirun"), (strangers, "none")]]
 
 
 def everything():
@@ -261,7 +271,9 @@ def everything():
     yield [(time_limit, m) for m in both] + [(own_clock, m) for m in both]
     for how in SIGNALS:
         yield [(signalled, m, *how) for m in both]
-    yield [(cancelled, m) for m in both] + [(sweep, m) for m in both]
+    yield [(cancelled, m) for m in both] + [(strangers, how) for how in ("none", "pmi2")]
+    yield [(sweep, m) for m in both]
+    yield [(hard_limit, m) for m in both]
     yield [(fewer_nodes, "mpirun", "-b", "--signal=TERM"), (fewer_nodes, "srun", "--signal=TERM")]
     for verb in ("lost", "crash"):
         for which in (0, 1):
@@ -283,7 +295,7 @@ def main():
     with Folder("slurm-jobs") as folder, cluster.Slurm(4) as slurm:
         bench = Bench(args, folder, slurm, tap)
         for batch in everything() if args.all or args.only else QUICK:
-            scenes = [s for s in batch if not args.only or s[0].__name__ in args.only]
+            scenes = [s for s in batch if not args.only or any(word in (s[0].__name__, *map(str, s[1:])) for word in args.only)]
             threads = [threading.Thread(target=bench.play, args=scene) for scene in scenes]
             for thread in threads:
                 thread.start()
