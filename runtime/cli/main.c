@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "descent/log.h"
 #include "descent/session.h"
@@ -140,10 +141,14 @@ static int main_in_world(const ds_command *command, int argc, char **argv)
     return ds_exit_code(status);
 }
 
+/* srun ends all tasks when the first one fails: those with nothing to say leave rank 0 the time to
+ * say it. */
 static int main_refuse(ds_status status)
 {
     if (status != DS_OK && main_speaks())
         main_complain(status);
+    else if (status != DS_OK)
+        sleep(2);
     return ds_exit_code(status);
 }
 
