@@ -195,15 +195,15 @@ def own_clock(folder):
         (path / "squeue").chmod(0o755)
         return path, program.train(CONFIG, path / "run", "--quiet", *args, ranks=ranks, env={"PATH": f"{path}:{os.environ['PATH']}", **env})
     endless = ("--set", "train.epochs=100000")
-    for name, env, ranks in (("environment", {"SLURM_JOB_END_TIME": str(int(time.time()) + 8)}, 0), ("squeue", {"SLURM_JOB_ID": "5"}, 2),
+    for name, env, ranks in (("environment", {"SLURM_JOB_END_TIME": str(int(time.time()) + 20)}, 0), ("squeue", {"SLURM_JOB_ID": "5"}, 2),
                              ("array", {"SLURM_JOB_ID": "6", "SLURM_ARRAY_JOB_ID": "6", "SLURM_ARRAY_TASK_ID": "1"}, 0)):
         start = time.time()
-        path, result = stop(name, env, *endless, squeue="0:08", ranks=ranks)
+        path, result = stop(name, env, *endless, "--set", "checkpoint.margin=14", squeue="0:20", ranks=ranks)
         asked = (path / "asked").read_text() if (path / "asked").exists() else ""
         spent, found = status(path / "run")["heartbeat"] - ((path / "asked").stat().st_mtime if asked else start), status(path / "run")
-        good = result.code == 75 and spent < 8 and "the job's time" in found["reason"] and len(checkpoints(path / "run")) > 0
+        good = result.code == 75 and spent < 20 and "the job's time" in found["reason"] and len(checkpoints(path / "run")) > 0
         tap.point(good and asked == {"environment": "", "squeue": "-h -j 5 -o %L\n", "array": "-h -j 6_1 -o %L\n"}[name], f"saved before the end: {name}",
-                  f"{spent:.1f} of 8 s, step {found.get('step')}\n{asked}{result}")
+                  f"{spent:.1f} of 20 s, step {found.get('step')}\n{asked}{result}")
     result = program.train(CONFIG, path / "run", "--resume", "--quiet", *endless, "--set", f"train.max_steps={found['step'] + 5}")
     tap.point(result.code == 0, "and goes on", f"code {result.code}\n{result}")
     for name, env, squeue in (("no limit", {"SLURM_JOB_ID": "5"}, "UNLIMITED"), ("nobody knows", {"SLURM_JOB_ID": "5"}, ""), ("a day left", {"SLURM_JOB_ID": "5"}, "1-00:00:00"),
