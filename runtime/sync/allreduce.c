@@ -29,7 +29,7 @@ static ds_status allreduce_create(ds_sync *self)
     state->owner.params = self->params;
     for (size_t j = 0; j < self->n_partials; j++) {
         DS_TRY(ds_sync_flat(self, "gradients", &self->partial[j]));
-        state->owner.source[begin[0] + j] = (ds_source){self->partial[j], 0};
+        state->owner.source[begin[0] + j] = (ds_source){.x = self->partial[j]};
     }
     state->owner.reduced = self->partial[0];
     DS_TRY(ds_arena_take(self->arena, state->owner.n_blocks, sizeof(double), "sync",

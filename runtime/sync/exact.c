@@ -37,8 +37,23 @@ static void exact_poll(ds_sync *self)
     ds_exchange_poll(self->state);
 }
 
+/* Codes remember: what is not finite must not reach them. A pass judges its own sums, this the sums
+ * of passes. */
+static void exact_judge(ds_sync *self, const ds_step *step)
+{
+    const ds_plan *plan = self->spec.plan;
+    const ds_node *node = plan->node + plan->node_begin[self->rank];
+    if (self->spec.config->sync.codec.ops == NULL || !self->spec.config->train.skip_nan)
+        return;
+    for (size_t i = 0; i < self->n_partials; i++)
+        if (node[i].hi - node[i].lo > plan->pass_shards &&
+            !self->spec.kernels->finite(self->spec.layout->n_floats, self->partial[i]))
+            step->bad[node[i].lo] = true;
+}
+
 static ds_status exact_step(ds_sync *self, const ds_step *step, ds_outcome *out)
 {
+    exact_judge(self, step);
     DS_TRY(ds_exchange_tell(self->state, step, out));
     if (!out->finite)
         return DS_OK;
@@ -62,10 +77,37 @@ static ds_status exact_load_slot(ds_sync *self, size_t s, const float *flat)
     return ds_exchange_load_slot(self->state, s, flat);
 }
 
+static const char *exact_state_at(const ds_sync *self, size_t i)
+{
+    return ds_exchange_state_at(self->state, i);
+}
+
+static ds_status exact_gather_state(ds_sync *self, size_t i, float *flat)
+{
+    return ds_exchange_gather_state(self->state, i, flat);
+}
+
+static ds_status exact_load_state(ds_sync *self, const ds_sync_saved *saved, const float *flat,
+                                  bool *used)
+{
+    return ds_exchange_load_state(self->state, saved->name, flat, used);
+}
+
+static bool exact_number_at(const ds_sync *self, size_t i, ds_sync_number *out)
+{
+    return ds_exchange_number_at(self->state, i, out);
+}
+
+static void exact_load_number(ds_sync *self, const ds_sync_number *number)
+{
+    ds_exchange_load_number(self->state, number);
+}
+
 extern const ds_sync_ops ds_sync_exact;
 const ds_sync_ops ds_sync_exact = {
     .name = "exact",
     .help = "sum along one fixed tree: the same bits on any number of ranks (default)",
+    .codecs = true,
     .create = exact_create,
     .destroy = exact_destroy,
     .ready = exact_ready,
@@ -74,4 +116,9 @@ const ds_sync_ops ds_sync_exact = {
     .load = exact_load,
     .gather_slot = exact_gather_slot,
     .load_slot = exact_load_slot,
+    .state_at = exact_state_at,
+    .gather_state = exact_gather_state,
+    .load_state = exact_load_state,
+    .number_at = exact_number_at,
+    .load_number = exact_load_number,
 };

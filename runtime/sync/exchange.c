@@ -11,6 +11,7 @@
 ds_exchange_spec ds_exchange_spec_of(ds_sync *sync)
 {
     return (ds_exchange_spec){.sum = ds_owner_spec_of(sync),
+                              .codec = sync->spec.config->sync.codec,
                               .node_begin = sync->spec.plan->node_begin,
                               .ahead = sync->spec.config->train.skip_nan};
 }
@@ -54,7 +55,10 @@ static ds_status exchange_prepare(const ds_exchange_spec *spec, ds_exchange **ou
     *self = (ds_exchange){.spec = *spec, .sync = sync, .n_mine = begin[1] - begin[0]};
     *out = self;
     DS_TRY(ds_arena_take(sync->arena, self->n_mine, sizeof *self->block, "sync", &self->block));
-    DS_TRY(ds_owner_init(&self->owner, &spec->sum));
+    self->spec.sum.coded = spec->codec.ops != NULL;
+    DS_TRY(ds_owner_init(&self->owner, &self->spec.sum));
+    if (self->spec.sum.coded)
+        DS_TRY(ds_exchange_code_create(self));
     return ds_runs_init(&self->runs, sync);
 }
 
@@ -100,10 +104,10 @@ void ds_exchange_destroy(ds_exchange **exchange)
     if (self == NULL)
         return;
     ds_shared_destroy(&self->shared);
-    for (size_t i = 0; self->mail != NULL && i < self->lanes; i++)
-        ds_mail_destroy(&self->mail[i]);
+    for (size_t i = 0; self->lane != NULL && i < self->lanes; i++)
+        ds_mail_destroy(&self->lane[i].mail);
     for (int i = 0; i < 2; i++)
-        ds_mail_destroy(&self->news[i]);
+        ds_mail_destroy(&self->news[i].mail);
     *exchange = NULL;
 }
 
@@ -131,6 +135,8 @@ ds_status ds_exchange_tell(ds_exchange *self, const ds_step *step, ds_outcome *o
 ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
 {
     ds_owner_begin(&self->owner, job->samples);
+    if (self->spec.sum.coded)
+        ds_exchange_code_begin(self);
     return self->words != NULL ? ds_exchange_direct_run(self, job, out)
                                : ds_exchange_shared_run(self, job, out);
 }
@@ -138,6 +144,8 @@ ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outc
 ds_status ds_exchange_load(ds_exchange *self, const float *flat)
 {
     size_t n = self->sync->spec.layout->n_floats;
+    if (self->spec.sum.coded)
+        ds_owner_import(&self->owner, flat, self->owner.master);
     if (self->shared == NULL || self->words != NULL) {
         memcpy(self->params, flat, n * sizeof *flat);
         return DS_OK;

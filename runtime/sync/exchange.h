@@ -6,7 +6,11 @@
  *     ds_exchange_create(&spec, &x)        once, in the strategy's create
  *     fill ds_exchange_block(x, i)         each rank, for each of its nodes
  *     ds_exchange_tell(x, step, &out)      every step: losses, verdicts, rank 0's word
- *     ds_exchange_run(x, &job, &out)       if out.finite, in the steps that sum */
+ *     ds_exchange_run(x, &job, &out)       if out.finite, in the steps that sum
+ *
+ * With a codec each node keeps what its code does not say and adds it next time; owners keep exact
+ * masters, and the parameters that all ranks see follow them by the same codec. The bits depend on
+ * the nodes, not on the ranks that hold them, nor on the transport. */
 #ifndef DS_EXCHANGE_H
 #define DS_EXCHANGE_H
 
@@ -15,7 +19,9 @@
 typedef struct ds_exchange ds_exchange;
 
 typedef struct ds_exchange_spec {
-    ds_owner_spec sum;        /* ds_owner_spec_of() and what differs; only -1, all false */
+    ds_owner_spec sum;        /* ds_owner_spec_of() and what differs; only -1, all false; coded is
+                                 set by create */
+    ds_codec codec;           /* of blocks and of new parameters; ops NULL: none */
     const size_t *node_begin; /* (ranks + 1): nodes of sum.node by rank */
     bool overlap; /* ds_exchange_ready will be called in every step, and the step will sum */
     bool ahead;   /* clip_norm apart: update only once the sum is known to be finite on all ranks */
@@ -60,5 +66,15 @@ ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job,
 ds_status ds_exchange_load(ds_exchange *self, const float *flat) DS_NODISCARD;
 ds_status ds_exchange_gather_slot(ds_exchange *self, size_t s, float *flat) DS_NODISCARD;
 ds_status ds_exchange_load_slot(ds_exchange *self, size_t s, const float *flat) DS_NODISCARD;
+
+/* As ds_sync_state_at and what follows it: with a codec the masters ("master"), the residual of
+ * each node ("residual-LO-HI", by leaves) and the scales; else nothing. A residual of other nodes
+ * goes to the node that has its first leaf, so that their sum is kept. */
+const char *ds_exchange_state_at(const ds_exchange *self, size_t i);
+ds_status ds_exchange_gather_state(ds_exchange *self, size_t i, float *flat) DS_NODISCARD;
+ds_status ds_exchange_load_state(ds_exchange *self, const char *name, const float *flat,
+                                 bool *used) DS_NODISCARD;
+bool ds_exchange_number_at(const ds_exchange *self, size_t i, ds_sync_number *out);
+void ds_exchange_load_number(ds_exchange *self, const ds_sync_number *number);
 
 #endif

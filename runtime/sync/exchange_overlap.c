@@ -18,7 +18,7 @@ void ds_exchange_overlap_choose(ds_exchange *self)
     const char *asked = config->sync.overlap;
     bool codec = config->sync.codec.ops != NULL, automatic = strcmp(asked, "auto") == 0;
     self->overlap.on = self->spec.overlap && strcmp(asked, "false") != 0;
-    if (codec && config->train.skip_nan) /* a skipped step must leave no trace in residuals */
+    if (codec) /* which nodes are empty, and so not coded, is known at the step's end */
         self->overlap.on = false;
     if (automatic && ds_world_hosts(self->sync->spec.world) == 1) /* copies need this CPU */
         self->overlap.on = false;
@@ -73,7 +73,7 @@ static ds_status exchange_overlap_look(ds_exchange *self)
     if (overlap->since_ns != 0)
         self->sync->hidden_ns += now - overlap->since_ns;
     for (bool done = true; done && overlap->arrived < overlap->sent; overlap->arrived += done)
-        DS_TRY(ds_mail_poll(self->mail[overlap->arrived % self->lanes], &done));
+        DS_TRY(ds_mail_poll(self->lane[overlap->arrived % self->lanes].mail, &done));
     overlap->since_ns = overlap->arrived < overlap->sent ? now : 0;
     return DS_OK;
 }
@@ -126,6 +126,6 @@ ds_status ds_exchange_overlap_finish(ds_exchange *self)
 ds_status ds_exchange_overlap_drop(ds_exchange *self)
 {
     for (size_t i = 0; i < self->lanes; i++)
-        DS_TRY(ds_mail_wait(self->mail[i]));
+        DS_TRY(ds_mail_wait(self->lane[i].mail));
     return DS_OK;
 }

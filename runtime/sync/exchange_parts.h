@@ -6,12 +6,14 @@
 
 #include "exchange.h"
 #include "runs.h"
+#include "scaling.h"
 
 /* What ranks tell each other in shared memory in one step. Steps take turns with two of them, so
  * that a fast rank's next words do not run over those a slow one still reads. */
 typedef struct ds_told {
     double *loss, *bad; /* (V) */
     int *overflow;      /* (ranks) */
+    float *peak;        /* (2 ranks): of blocks, of parameters on their way back */
     int *word;
 } ds_told;
 
@@ -25,6 +27,21 @@ typedef struct ds_overlap {
     ds_status trouble;
 } ds_overlap;
 
+/* A bucket's partials under way: plain floats come in beside each other and go out from where they
+ * lie; codes have room of their own. */
+typedef struct ds_lane {
+    ds_mail *mail;
+    float *inbox;      /* foreign nodes' partials of our slices */
+    uint8_t *out, *in; /* in code */
+} ds_lane;
+
+/* A bucket's new parameters under way. */
+typedef struct ds_news {
+    ds_mail *mail;
+    uint8_t *out, *in; /* in code */
+    size_t bucket;     /* that `in` is of, counted from 1; 0: none */
+} ds_news;
+
 struct ds_exchange {
     ds_exchange_spec spec;
     ds_sync *sync;
@@ -34,16 +51,21 @@ struct ds_exchange {
     size_t n_mine; /* nodes of this rank */
     float **block; /* (n_mine) */
     float *params;
+    /* coded: */
+    float **residual; /* (n_mine) flat blocks */
+    bool *loaded;     /* (n_mine): a residual came from a checkpoint */
+    float peak;       /* largest value of this rank's blocks, residual included, this step */
+    ds_scaling forward, back; /* of blocks; of parameters on their way back */
+    char **state;             /* (n_nodes + 1) names */
     /* shared, and alone: */
     ds_shared *shared; /* NULL when alone */
     ds_told told[2];
     int turn; /* which of them this step uses */
     /* direct: */
-    double *words;    /* (2 V + 1): losses, bad flags, word. NULL: not direct */
-    size_t lanes;     /* buckets under way at once: 2, with overlap all */
-    float **inbox;    /* (lanes) partials of one bucket */
-    ds_mail **mail;   /* (lanes) partials, as inbox */
-    ds_mail *news[2]; /* new parameters */
+    double *words; /* (2 V + 1): losses, bad flags, word. NULL: not direct */
+    size_t lanes;  /* buckets under way at once: 2, with overlap all */
+    ds_lane *lane; /* (lanes) */
+    ds_news news[2];
     ds_overlap overlap;
 };
 
@@ -56,9 +78,14 @@ static inline size_t ds_exchange_order(const ds_exchange *self, size_t bucket)
 {
     return self->sync->spec.plan->n_buckets - 1 - bucket;
 }
-static inline size_t ds_exchange_lane(const ds_exchange *self, size_t bucket)
+static inline ds_lane *ds_exchange_lane(const ds_exchange *self, size_t bucket)
 {
-    return ds_exchange_order(self, bucket) % self->lanes;
+    return &self->lane[ds_exchange_order(self, bucket) % self->lanes];
+}
+
+static inline ds_news *ds_exchange_news(ds_exchange *self, size_t bucket)
+{
+    return &self->news[ds_exchange_order(self, bucket) % 2];
 }
 
 /* Local. Bytes of this rank's block of shared memory. */
@@ -68,6 +95,35 @@ ds_status ds_exchange_shared_tell(ds_exchange *self, const ds_step *step,
                                   ds_outcome *out) DS_NODISCARD;
 ds_status ds_exchange_shared_run(ds_exchange *self, const ds_exchange_job *job,
                                  ds_outcome *out) DS_NODISCARD;
+
+/* Runs, and the plan's slices, of rank r in bucket b: [0] to [1]. */
+static inline const size_t *ds_exchange_runs(const ds_exchange *self, size_t b, size_t r)
+{
+    return self->runs.begin + b * (size_t)self->sync->ranks + r;
+}
+static inline const size_t *ds_exchange_slices(const ds_exchange *self, size_t b, size_t r)
+{
+    return self->sync->spec.plan->bucket_begin + b * (size_t)self->sync->ranks + r;
+}
+/* Local. Floats of them; bytes as they travel. */
+size_t ds_exchange_floats(const ds_exchange *self, size_t b, size_t r);
+size_t ds_exchange_bytes(const ds_exchange *self, size_t b, size_t r);
+/* Local. Room for `lanes` buckets under way. */
+ds_status ds_exchange_lanes_create(ds_exchange *self) DS_NODISCARD;
+
+/* Local. Set up masters, residuals, scales and names of state. */
+ds_status ds_exchange_code_create(ds_exchange *self) DS_NODISCARD;
+/* Local. Begin a step: the scales learnt so far. */
+void ds_exchange_code_begin(ds_exchange *self);
+/* Local. Block i of this rank in slices [begin, end) becomes what its code says; bytes may be NULL.
+ * Returns their end. */
+uint8_t *ds_exchange_code_slices(ds_exchange *self, size_t i, size_t begin, size_t end,
+                                 uint8_t *bytes);
+/* Local. Bytes of a codec for the plan's slices [begin, end). */
+size_t ds_exchange_code_bytes(const ds_exchange *self, size_t begin, size_t end);
+/* Local. After a finite step: the largest values over all ranks. */
+void ds_exchange_code_learn(ds_exchange *self, float forward, float back);
+
 ds_status ds_exchange_direct_create(ds_exchange *self) DS_NODISCARD;
 ds_status ds_exchange_direct_tell(ds_exchange *self, const ds_step *step,
                                   ds_outcome *out) DS_NODISCARD;

@@ -37,6 +37,8 @@ static void exchange_shared_lay_out(ds_exchange *self, int r, shared_room *room)
         self->told[i].loss = exchange_shared_take(room, V, sizeof(double));
         self->told[i].bad = exchange_shared_take(room, V, sizeof(double));
         self->told[i].overflow = exchange_shared_take(room, (size_t)self->sync->ranks, sizeof(int));
+        self->told[i].peak =
+            exchange_shared_take(room, 2 * (size_t)self->sync->ranks, sizeof(float));
         self->told[i].word = exchange_shared_take(room, 1, sizeof(int));
     }
     if (r == 0) {
@@ -45,7 +47,7 @@ static void exchange_shared_lay_out(ds_exchange *self, int r, shared_room *room)
     }
     for (size_t j = begin[0]; j < begin[1]; j++) {
         float *x = exchange_shared_take_flat(room, self);
-        self->owner.source[j] = (ds_source){x, 0};
+        self->owner.source[j] = (ds_source){.x = x};
         if (r == self->sync->rank)
             self->block[j - begin[0]] = x;
     }
@@ -93,13 +95,33 @@ static void exchange_shared_put(const ds_exchange *self, const ds_step *step, co
         *told->word = step->word;
 }
 
-static bool exchange_shared_overflow(const ds_exchange *self)
+/* Blocks become what their codes say, in place. */
+static ds_status exchange_shared_code(ds_exchange *self)
+{
+    size_t begin = self->spec.node_begin[self->sync->rank];
+    for (size_t i = 0; i < self->n_mine; i++)
+        if (!ds_owner_empty(&self->owner, begin + i))
+            ds_exchange_code_slices(self, i, 0, self->sync->spec.plan->n_slices, NULL);
+    return exchange_shared_fence(self);
+}
+
+/* This rank's part of the step is done: verdict and peaks of all. */
+static ds_status exchange_shared_settle(ds_exchange *self, ds_outcome *out)
 {
     const ds_told *told = &self->told[self->turn];
-    bool any = false;
-    for (int r = 0; r < self->sync->ranks; r++)
-        any |= told->overflow[r] != 0;
-    return any;
+    float peak[2] = {0, 0};
+    int ranks = self->sync->ranks, rank = self->sync->rank;
+    told->overflow[rank] = self->owner.overflow;
+    told->peak[2 * rank] = self->peak;
+    told->peak[2 * rank + 1] = self->owner.peak;
+    DS_TRY(exchange_shared_fence(self)); /* all parameters are new, all blocks have been read */
+    for (int r = 0; r < ranks; r++)
+        out->finite &= told->overflow[r] == 0;
+    for (int i = 0; i < 2 * ranks; i++)
+        peak[i % 2] = told->peak[i] > peak[i % 2] ? told->peak[i] : peak[i % 2];
+    if (self->spec.sum.coded && out->finite)
+        ds_exchange_code_learn(self, peak[0], peak[1]);
+    return DS_OK;
 }
 
 /* Sums first, then the norm, then the update. */
@@ -116,7 +138,7 @@ static ds_status exchange_shared_ahead(ds_exchange *self, ds_owner_task task, ds
     task.update = true;
     task.scale = ds_owner_scale(&self->owner, out->grad_norm);
     ds_owner_all(&self->owner, &task);
-    return exchange_shared_fence(self);
+    return exchange_shared_settle(self, out);
 }
 
 ds_status ds_exchange_shared_tell(ds_exchange *self, const ds_step *step, ds_outcome *out)
@@ -133,15 +155,15 @@ ds_status ds_exchange_shared_tell(ds_exchange *self, const ds_step *step, ds_out
 ds_status ds_exchange_shared_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
 {
     ds_owner_task task = {.lr = job->lr, .t = job->t};
+    if (self->spec.sum.coded)
+        DS_TRY(exchange_shared_code(self));
     if (ds_exchange_ahead(self))
         return exchange_shared_ahead(self, task, out);
     task.reduce = task.update = true;
     task.squares = job->want_norm;
     task.scale = ds_owner_scale(&self->owner, 0);
     ds_owner_all(&self->owner, &task);
-    self->told[self->turn].overflow[self->sync->rank] = self->owner.overflow;
-    DS_TRY(exchange_shared_fence(self)); /* all parameters are new, all blocks have been read */
-    out->finite = !exchange_shared_overflow(self);
+    DS_TRY(exchange_shared_settle(self, out));
     if (job->want_norm)
         out->grad_norm = ds_owner_norm(&self->owner, self->owner.block);
     return DS_OK;

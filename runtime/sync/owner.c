@@ -128,7 +128,18 @@ ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec)
     owner_place_slices(self);
     owner_count_blocks(self);
     DS_TRY(owner_take_rules(self));
-    return owner_take_slots(self);
+    DS_TRY(owner_take_slots(self));
+    if (!spec->coded)
+        return DS_OK;
+    DS_TRY(ds_arena_take(arena, 2 * DS_BLOCK, sizeof(float), "sums", &self->decoded));
+    return ds_arena_take(arena, self->n_owned, sizeof(float), "masters", &self->master);
+}
+
+bool ds_owner_empty(const ds_owner *self, size_t j)
+{
+    const ds_node *node = &self->spec.node[j];
+    long b = (long)self->samples, V = self->spec.leaves;
+    return ds_shard_begin(node->lo, b, V) == ds_shard_begin(node->hi, b, V);
 }
 
 /* Compile the sum over [lo, hi), whose first node is *next; its result may use temp[depth] and
@@ -136,11 +147,10 @@ ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec)
 static int owner_compile(ds_owner *self, int lo, int hi, size_t *next, int depth)
 {
     const ds_node *node = &self->spec.node[*next];
-    long b = (long)self->samples, V = self->spec.leaves;
     if (node->lo == lo && node->hi == hi) {
-        bool empty = ds_shard_begin(lo, b, V) == ds_shard_begin(hi, b, V);
         bool left_out = self->spec.only >= 0 && node->rank != self->spec.only;
-        return empty || left_out ? ((*next)++, OWNER_NOTHING) : (int)(*next)++;
+        return left_out || ds_owner_empty(self, *next) ? ((*next)++, OWNER_NOTHING)
+                                                       : (int)(*next)++;
     }
     int split = ds_tree_split(lo, hi);
     int left = owner_compile(self, lo, split, next, depth);
@@ -154,6 +164,7 @@ static int owner_compile(ds_owner *self, int lo, int hi, size_t *next, int depth
 void ds_owner_begin(ds_owner *self, size_t samples)
 {
     self->overflow = false;
+    self->peak = 0;
     if (samples == self->samples)
         return;
     self->samples = samples;
@@ -162,11 +173,18 @@ void ds_owner_begin(ds_owner *self, size_t samples)
     self->root = owner_compile(self, 0, self->spec.leaves, &next, 0);
 }
 
-static const float *owner_operand(const ds_owner *self, int operand, size_t at)
+/* Floats [at, at + n), one block; those that come in code are decoded to place 0 or 1. */
+static const float *owner_operand(const ds_owner *self, int operand, size_t at, size_t n, int place)
 {
     if (operand < 0)
         return self->temp + (size_t)~operand * DS_BLOCK;
-    return self->source[operand].x + (at - self->source[operand].at);
+    const ds_source *source = &self->source[operand];
+    if (source->bytes == NULL)
+        return source->x + (at - source->at);
+    float *decoded = self->decoded + place * DS_BLOCK;
+    size_t before = ds_codec_bytes(&self->forward, at - source->at);
+    ds_codec_decode(&self->forward, n, source->bytes + before, decoded);
+    return decoded;
 }
 
 /* Floats [at, at + n) of the flat gradient: as they lie in the only partial, or in temp[0]. */
@@ -179,11 +197,12 @@ static const float *owner_sum(const ds_owner *self, size_t at, size_t n)
         const ds_owner_add *add = &self->add[i];
         float *out = self->temp + (size_t)add->out * DS_BLOCK;
         if (add->a == ~add->out)
-            k->add(n, out, owner_operand(self, add->b, at));
+            k->add(n, out, owner_operand(self, add->b, at, n, 1));
         else
-            k->sum(n, out, owner_operand(self, add->a, at), owner_operand(self, add->b, at));
+            k->sum(n, out, owner_operand(self, add->a, at, n, 0),
+                   owner_operand(self, add->b, at, n, 1));
     }
-    return owner_operand(self, self->root, at);
+    return owner_operand(self, self->root, at, n, 0);
 }
 
 DS_SIMD static void owner_average(float *restrict mean, size_t n, float keep, float take,
@@ -216,12 +235,23 @@ static const float *owner_penalise(ds_owner *self, const ds_rule *rule, size_t a
     return self->reduced + at;
 }
 
-/* Where slice i begins in a flat block. */
-static size_t owner_at(const ds_owner *self, size_t i)
+size_t ds_owner_at(const ds_owner *self, size_t i)
 {
     const ds_sync_spec *spec = &self->spec.sync->spec;
     const ds_slice *slice = &spec->plan->slice[i];
     return spec->layout->param[slice->param].offset + slice->first;
+}
+
+/* Parameters p, of a slice from float `from`, follow their master w as far as the codec can say it:
+ * the rest is said next time. */
+static void owner_follow(ds_owner *self, size_t from, size_t n, const float *w, float *p)
+{
+    uint8_t *bytes = self->news;
+    if (bytes != NULL)
+        bytes += ds_codec_bytes(&self->back, from);
+    float peak = ds_codec_follow(&self->back, n, w, p, bytes);
+    self->peak = peak > self->peak ? peak : self->peak;
+    self->overflow |= !isfinite(peak);
 }
 
 /* Update n floats of the slice from float `from` of it. */
@@ -231,8 +261,10 @@ static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const 
     const ds_sync_spec *spec = &self->spec.sync->spec;
     const ds_optim_ops *optimizer = self->spec.optimizer;
     const ds_rule *rule = &self->rule[spec->plan->slice[i].param];
+    size_t own = self->owned_at[i] + from;
+    float *p = self->params + ds_owner_at(self, i) + from;
     ds_update update = {.n = n,
-                        .w = self->params + owner_at(self, i) + from,
+                        .w = self->master != NULL ? self->master + own : p,
                         .g = g,
                         .scale = task->scale,
                         .lr = task->lr * rule->lr_scale,
@@ -240,7 +272,6 @@ static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const 
                         .matrix = rule->matrix,
                         .kernels = spec->kernels,
                         .scratch = self->scratch};
-    size_t own = self->owned_at[i] + from;
     for (size_t s = 0; s < optimizer->n_slots; s++)
         update.slot[s] = self->slot[s] != NULL ? self->slot[s] + own : NULL;
     optimizer->step(rule->options, &update);
@@ -248,6 +279,8 @@ static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const 
     if (ema > 0)
         owner_average(self->slot[optimizer->n_slots] + own, n, (float)ema, (float)(1 - ema),
                       update.w);
+    if (self->master != NULL)
+        owner_follow(self, from, n, update.w, p);
 }
 
 /* The sum of one block, judged, squared and kept as asked. */
@@ -277,7 +310,7 @@ void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
     const ds_sync_spec *spec = &self->spec.sync->spec;
     const ds_slice *slice = &spec->plan->slice[i];
     const ds_rule *rule = &self->rule[slice->param];
-    size_t start = owner_at(self, i);
+    size_t start = ds_owner_at(self, i);
     double *squares = self->block + self->block_begin[slice->param] + slice->first / DS_BLOCK;
     bool whole = self->spec.optimizer->reach != DS_REACH_ELEMENT;
     bool keep = whole || !task->update;
@@ -333,7 +366,7 @@ void ds_owner_export(const ds_owner *self, const float *owned, float *flat)
     const ds_plan *plan = self->spec.sync->spec.plan;
     for (size_t i = 0; i < plan->n_slices; i++)
         if (owned != NULL && self->owned_at[i] != SIZE_MAX)
-            memcpy(flat + owner_at(self, i), owned + self->owned_at[i],
+            memcpy(flat + ds_owner_at(self, i), owned + self->owned_at[i],
                    plan->slice[i].count * sizeof *flat);
 }
 
@@ -342,6 +375,6 @@ void ds_owner_import(const ds_owner *self, const float *flat, float *owned)
     const ds_plan *plan = self->spec.sync->spec.plan;
     for (size_t i = 0; i < plan->n_slices; i++)
         if (owned != NULL && self->owned_at[i] != SIZE_MAX)
-            memcpy(owned + self->owned_at[i], flat + owner_at(self, i),
+            memcpy(owned + self->owned_at[i], flat + ds_owner_at(self, i),
                    plan->slice[i].count * sizeof *flat);
 }

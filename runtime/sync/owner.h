@@ -10,10 +10,12 @@ typedef struct ds_owner_add {
     int out, a, b;
 } ds_owner_add;
 
-/* Float i of the flat block is x[i - at]. */
+/* Float i of the flat block is x[i - at]; or, where bytes are given, in them: the codec's bytes of
+ * a slice that begins at float `at`. */
 typedef struct ds_source {
     const float *x;
     size_t at;
+    const uint8_t *bytes;
 } ds_source;
 
 /* What is summed and who updates. Slices and layout are the sync's. */
@@ -25,8 +27,9 @@ typedef struct ds_owner_spec {
     int leaves;       /* of the tree: shards, or replicas */
     size_t n_nodes;   /* subtrees with a partial, rising by leaf */
     const ds_node *node;
-    int only; /* sum the nodes of this rank alone, or -1: of all */
-    bool all; /* own the slices of all ranks */
+    int only;   /* sum the nodes of this rank alone, or -1: of all */
+    bool all;   /* own the slices of all ranks */
+    bool coded; /* update a master that only the owner has; parameters follow it by codec */
 } ds_owner_spec;
 
 typedef struct ds_owner {
@@ -51,6 +54,12 @@ typedef struct ds_owner {
     size_t *block_begin; /* (n_params) number of a tensor's first DS_BLOCK */
     double *block;       /* (n_blocks) squares; may be shared with others */
     bool overflow;       /* a sum was not finite since the program began */
+    /* coded: */
+    ds_codec forward, back; /* of sources' bytes; of parameters on their way back */
+    float *decoded;         /* (2, DS_BLOCK) */
+    float *master;          /* (n_owned) */
+    uint8_t *news;          /* where the bytes of the next slice's way back go, or NULL */
+    float peak;             /* largest |master - parameters| since the program began */
 } ds_owner;
 
 /* What to do with a slice. A pass that does not update leaves the sum in `reduced`, one that does
@@ -70,6 +79,9 @@ ds_owner_spec ds_owner_spec_of(ds_sync *sync);
 ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec) DS_NODISCARD;
 /* Local. The order of additions for a batch of that many samples. Begins a step. */
 void ds_owner_begin(ds_owner *self, size_t samples);
+/* Local. Where slice i of the plan begins in a flat block. Has node j no samples? */
+size_t ds_owner_at(const ds_owner *self, size_t i);
+bool ds_owner_empty(const ds_owner *self, size_t j);
 /* Local. Slice i of the plan, one of ours. */
 void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task);
 /* Local. All slices of ours. */
