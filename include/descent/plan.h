@@ -82,7 +82,9 @@ DS_API size_t ds_plan_shard_rows(const ds_plan *self);
 /* Local. Floats of the slices a rank owns (one optimizer slot of it), and the bytes it sends in one
  * step by direct messages. */
 DS_API size_t ds_plan_owned(const ds_plan *self, int rank);
-DS_API uint64_t ds_plan_wire_bytes(const ds_plan *self, int rank);
+DS_API uint64_t ds_plan_wire_bytes(const ds_plan *self, const ds_config *config, int rank);
+/* Local. Bytes that all ranks send for a sample of training, by strategy and codec. */
+DS_API double ds_plan_wire_per_sample(const ds_plan *self, const ds_config *config);
 /* Local. Do replicas train on their own between meetings? Then: floats a rank holds for them (all
  * of its parameters, gradient sums and optimizer state; `flat` is layout->n_floats), and bytes it
  * sends a step on average, post-local's exact steps apart. */

@@ -143,7 +143,7 @@ const char *ds_reduce_rig_transport(const ds_reduce_rig *self)
 
 uint64_t ds_reduce_rig_sent(const ds_reduce_rig *self)
 {
-    return ds_plan_wire_bytes(self->plan, ds_world_rank(self->world));
+    return ds_plan_wire_bytes(self->plan, self->config, ds_world_rank(self->world));
 }
 
 static void reduce_fill(const ds_reduce_rig *self, float *flat)

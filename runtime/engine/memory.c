@@ -34,6 +34,8 @@ static double memory_needed(const ds_trainer *self)
         (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank), plan->pass_shards,
                                    true) +
         (double)ds_workspace_bytes(self->model, (size_t)self->config->eval_batch, 1, false);
+    if (self->config->sync.codec.ops != NULL)
+        nodes += nodes + 1.0 / plan->ranks; /* residuals, and the masters of its slices */
     if (!ds_plan_local(self->config))
         return block * (2 + nodes + slots) + rows;
     double floats = (double)ds_model_layout(self->model)->n_floats;

@@ -231,12 +231,36 @@ size_t ds_plan_owned(const ds_plan *self, int rank)
     return floats;
 }
 
-/* Its partials of all others' slices, and its new slices to all others. */
-uint64_t ds_plan_wire_bytes(const ds_plan *self, int rank)
+uint64_t ds_plan_slice_bytes(const ds_plan *self, const ds_codec *codec, int rank)
 {
-    uint64_t all = 0, mine = ds_plan_owned(self, rank);
-    for (size_t i = 0; i < self->n_slices; i++)
-        all += self->slice[i].count;
+    uint64_t bytes = 0;
+    size_t ranks = (size_t)self->ranks;
+    for (size_t part = 0; part < self->n_buckets * ranks; part++) {
+        const size_t *at = self->bucket_begin + part;
+        for (size_t i = at[0]; i < at[1] && (rank < 0 || (size_t)rank == part % ranks); i++)
+            bytes += codec->ops != NULL ? ds_codec_bytes(codec, self->slice[i].count)
+                                        : sizeof(float) * self->slice[i].count;
+    }
+    return bytes;
+}
+
+/* Its partials of all others' slices, and its new slices to all others; or a ring's share. */
+uint64_t ds_plan_wire_bytes(const ds_plan *self, const ds_config *config, int rank)
+{
+    const ds_codec *codec = &config->sync.codec;
+    uint64_t all = ds_plan_slice_bytes(self, codec, -1), others = (uint64_t)(self->ranks - 1);
+    if (strcmp(config->sync.strategy, "allreduce") == 0)
+        return 2 * all * others / (uint64_t)self->ranks;
+    uint64_t mine = ds_plan_slice_bytes(self, codec, rank);
     uint64_t nodes = self->node_begin[rank + 1] - self->node_begin[rank];
-    return 4 * (nodes * (all - mine) + (uint64_t)(self->ranks - 1) * mine);
+    return nodes * (all - mine) + others * mine;
+}
+
+double ds_plan_wire_per_sample(const ds_plan *self, const ds_config *config)
+{
+    double sent = 0;
+    for (int r = 0; r < self->ranks; r++)
+        sent += ds_plan_local(config) ? ds_plan_local_wire(self, config, r)
+                                      : (double)ds_plan_wire_bytes(self, config, r);
+    return sent / (double)self->batch;
 }

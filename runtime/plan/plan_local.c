@@ -38,12 +38,14 @@ ds_plan_needs ds_plan_local_needs(const ds_plan *self, const ds_config *config, 
 
 double ds_plan_local_wire(const ds_plan *self, const ds_config *config, int rank)
 {
-    double all = 0, mine = (double)ds_plan_owned(self, rank);
+    const ds_codec none = {.ops = NULL}, *codec = &config->sync.codec;
     double k = ds_plan_replica_begin(self, rank + 1) - ds_plan_replica_begin(self, rank);
-    for (size_t i = 0; i < self->n_slices; i++)
-        all += (double)self->slice[i].count;
-    double meeting = 4 * (k * (all - mine) + (self->ranks - 1) * mine);
-    if (plan_local_averaged(config))
-        meeting *= 1 + plan_local_slots(config);
+    double all = (double)ds_plan_slice_bytes(self, codec, -1);
+    double mine = (double)ds_plan_slice_bytes(self, codec, rank);
+    double floats = (double)ds_plan_slice_bytes(self, &none, -1), slots = plan_local_slots(config);
+    double own = (double)ds_plan_slice_bytes(self, &none, rank), others = self->ranks - 1;
+    double meeting = k * (all - mine) + others * mine;
+    if (plan_local_averaged(config)) /* their state meets in full precision */
+        meeting += slots * (k * (floats - own) + others * own);
     return meeting / (double)config->sync.local_steps;
 }

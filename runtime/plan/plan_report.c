@@ -81,8 +81,9 @@ static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
     if (model != NULL)
         row.activations = ds_workspace_bytes(model, ds_plan_pass_rows(plan, rank), (int)pass, true);
     row.idle = 1 - (double)shards / (double)plan_report_most_shards(plan);
-    row.sent = plain ? 2 * (uint64_t)flat * (uint64_t)(plan->ranks - 1) / (uint64_t)plan->ranks
-                     : ds_plan_wire_bytes(plan, rank);
+    if (config->sync.codec.ops != NULL) /* residuals and masters */
+        row.exchange += row.gradients + ds_plan_owned(plan, rank) * sizeof(float);
+    row.sent = ds_plan_wire_bytes(plan, config, rank);
     if (ds_plan_local(config))
         plan_report_local(plan, config, layout, rank, &row);
     return row;
@@ -111,6 +112,11 @@ static void plan_report_head(const ds_plan *plan, const ds_config *config, const
             config->sync.strategy, plan->n_buckets, plan->n_buckets == 1 ? "" : "s",
             plan_report_bytes((double)config->sync.bucket, b), plan->n_slices,
             ds_plan_shard_rows(plan));
+    if (ds_plan_replicated(config))
+        fprintf(out, "codec: %s; replicas: %d\n", config->sync.compress, plan->replicas);
+    if (plan->ranks > 1)
+        fprintf(out, "wire: %.0f bytes a sample, sent by all ranks together\n",
+                ds_plan_wire_per_sample(plan, config));
     if (ds_plan_local(config))
         fprintf(out,
                 "replicas: %d, each with parameters and optimizer of its own; they meet every "

@@ -188,11 +188,15 @@ START_TEST(ranks_share_alike)
                 size_t own = ds_plan_owned(plan, r);
                 all += own;
                 most = own > most ? own : most;
-                sent += ds_plan_wire_bytes(plan, r);
+                sent += ds_plan_wire_bytes(plan, &c.config, r);
             }
             ck_assert_uint_eq(all, mlp_layout.n_floats);
             if ((ranks & (ranks - 1)) == 0)
                 ck_assert_uint_eq(sent, 2 * (uint64_t)(ranks - 1) * 4 * mlp_layout.n_floats);
+            double plain = ds_plan_wire_per_sample(plan, &c.config);
+            ck_assert(plain * (double)plan->batch == (double)sent);
+            c.config.sync.codec = (ds_codec){ds_codec_find("fp16"), NULL, 1};
+            ck_assert(ds_plan_wire_per_sample(plan, &c.config) == plain / 2); /* 2 bytes a float */
             double excess = (double)most * ranks / (double)all;
             worst = excess > worst ? excess : worst;
             ds_plan_destroy(&plan);
