@@ -71,8 +71,8 @@ typedef struct ds_step {
 /* Local, never waits; during the step's last pass. Parameter `param` stands in all partials of this
  * rank: it may be sent while others are computed (config->sync.overlap). Either all trainable ones
  * are reported before ds_sync_step or the rank has failed; either way the step then ends well.
- * `t` as in ds_step. Trouble is told by ds_sync_step. */
-DS_API void ds_sync_ready(ds_sync *self, int64_t t, size_t param);
+ * `samples` as in ds_step. Trouble is told by ds_sync_step. */
+DS_API void ds_sync_ready(ds_sync *self, size_t samples, size_t param);
 /* Local, never waits. Help what was sent along its way. */
 DS_API void ds_sync_poll(ds_sync *self);
 /* Local. Nanoseconds so far during which this rank computed while messages it had sent were under

@@ -71,7 +71,8 @@ void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)
  * the next is computed. */
 typedef struct gradient_tail {
     ds_trainer *trainer;
-    size_t n; /* additions due, the last one first */
+    size_t samples; /* of the step's batch */
+    size_t n;       /* additions due, the last one first */
     float *to[DS_MAX_DEPTH];
     const float *from[DS_MAX_DEPTH];
 } gradient_tail;
@@ -83,7 +84,7 @@ static void gradient_ready(void *context, size_t param)
     const ds_param *p = &ds_model_layout(self->model)->param[param];
     for (size_t i = tail->n; i-- > 0;)
         self->kernels->add(ds_param_floats(p), tail->to[i] + p->offset, tail->from[i] + p->offset);
-    ds_sync_ready(self->sync, self->step, param);
+    ds_sync_ready(self->sync, tail->samples, param);
 }
 
 static void gradient_poll(void *context)
@@ -153,7 +154,7 @@ ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch)
     memset(self->loss, 0, (size_t)plan->shards * sizeof *self->loss);
     memset(self->bad, 0, (size_t)plan->shards * sizeof *self->bad);
     ds_partial partial[MAX_PARTIALS];
-    gradient_tail tail = {.trainer = self};
+    gradient_tail tail = {.trainer = self, .samples = batch->n};
     const float *params = NULL;
     size_t n = 0, first = plan->node_begin[rank], end = plan->node_begin[rank + 1];
     for (size_t j = first; j < end; j++) {

@@ -26,10 +26,9 @@ static void exact_destroy(ds_sync *self)
     ds_exchange_destroy(&x);
 }
 
-static void exact_ready(ds_sync *self, int64_t t, size_t param)
+static void exact_ready(ds_sync *self, size_t samples, size_t param)
 {
-    (void)t;
-    ds_exchange_ready(self->state, param);
+    ds_exchange_ready(self->state, samples, param);
 }
 
 static void exact_poll(ds_sync *self)

@@ -132,11 +132,17 @@ ds_status ds_exchange_tell(ds_exchange *self, const ds_step *step, ds_outcome *o
                                : ds_exchange_shared_tell(self, step, out);
 }
 
-ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
+void ds_exchange_begin(ds_exchange *self, size_t samples)
 {
-    ds_owner_begin(&self->owner, job->samples);
+    ds_owner_begin(&self->owner, samples);
     if (self->spec.sum.coded)
         ds_exchange_code_begin(self);
+}
+
+ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
+{
+    if (!self->overlap.on)
+        ds_exchange_begin(self, job->samples);
     return self->words != NULL ? ds_exchange_direct_run(self, job, out)
                                : ds_exchange_shared_run(self, job, out);
 }

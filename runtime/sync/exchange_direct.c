@@ -303,7 +303,7 @@ ds_status ds_exchange_direct_tell(ds_exchange *self, const ds_step *step, ds_out
 {
     int V = self->sync->spec.plan->shards;
     if (self->overlap.on)
-        DS_TRY(ds_exchange_overlap_finish(self));
+        DS_TRY(ds_exchange_overlap_finish(self, step->samples));
     for (int k = 0; k < V; k++) {
         self->words[k] = step->loss[k];
         self->words[V + k] = step->bad[k];

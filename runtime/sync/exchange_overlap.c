@@ -18,7 +18,7 @@ void ds_exchange_overlap_choose(ds_exchange *self)
     const char *asked = config->sync.overlap;
     bool codec = config->sync.codec.ops != NULL, automatic = strcmp(asked, "auto") == 0;
     self->overlap.on = self->spec.overlap && strcmp(asked, "false") != 0;
-    if (codec) /* which nodes are empty, and so not coded, is known at the step's end */
+    if (codec && config->train.skip_nan) /* a skipped step must leave no trace in residuals */
         self->overlap.on = false;
     if (automatic && ds_world_hosts(self->sync->spec.world) == 1) /* copies need this CPU */
         self->overlap.on = false;
@@ -49,10 +49,11 @@ ds_status ds_exchange_overlap_create(ds_exchange *self)
     return DS_OK;
 }
 
-static ds_status exchange_overlap_begin(ds_exchange *self)
+static ds_status exchange_overlap_begin(ds_exchange *self, size_t samples)
 {
     ds_overlap *overlap = &self->overlap;
     size_t n = self->sync->spec.plan->n_buckets;
+    ds_exchange_begin(self, samples);
     overlap->begun = true;
     overlap->sent = overlap->arrived = 0;
     overlap->since_ns = 0;
@@ -90,21 +91,21 @@ static ds_status exchange_overlap_send(ds_exchange *self, bool all)
     return DS_OK;
 }
 
-static ds_status exchange_overlap_ready(ds_exchange *self, size_t param)
+static ds_status exchange_overlap_ready(ds_exchange *self, size_t samples, size_t param)
 {
     ds_overlap *overlap = &self->overlap;
     if (!overlap->begun)
-        DS_TRY(exchange_overlap_begin(self));
+        DS_TRY(exchange_overlap_begin(self, samples));
     for (size_t b = overlap->first[param]; b < overlap->end[param]; b++)
         overlap->missing[b]--;
     DS_TRY(exchange_overlap_send(self, false));
     return exchange_overlap_look(self);
 }
 
-void ds_exchange_ready(ds_exchange *self, size_t param)
+void ds_exchange_ready(ds_exchange *self, size_t samples, size_t param)
 {
     if (self->overlap.on && self->overlap.trouble == DS_OK)
-        self->overlap.trouble = exchange_overlap_ready(self, param);
+        self->overlap.trouble = exchange_overlap_ready(self, samples, param);
 }
 
 void ds_exchange_poll(ds_exchange *self)
@@ -113,11 +114,11 @@ void ds_exchange_poll(ds_exchange *self)
         self->overlap.trouble = exchange_overlap_look(self);
 }
 
-ds_status ds_exchange_overlap_finish(ds_exchange *self)
+ds_status ds_exchange_overlap_finish(ds_exchange *self, size_t samples)
 {
     DS_TRY(self->overlap.trouble);
     if (!self->overlap.begun)
-        DS_TRY(exchange_overlap_begin(self));
+        DS_TRY(exchange_overlap_begin(self, samples));
     DS_TRY(exchange_overlap_look(self));
     self->overlap.begun = false;
     return exchange_overlap_send(self, true);

@@ -134,11 +134,13 @@ ds_status ds_exchange_direct_run(ds_exchange *self, const ds_exchange_job *job,
 ds_status ds_exchange_direct_receive(ds_exchange *self, size_t b) DS_NODISCARD;
 ds_status ds_exchange_direct_send(ds_exchange *self, size_t b) DS_NODISCARD;
 
+/* Local. A step's sum begins, of that many samples. */
+void ds_exchange_begin(ds_exchange *self, size_t samples);
 /* Local, alike on all ranks. Sets overlap.on; then room for it. */
 void ds_exchange_overlap_choose(ds_exchange *self);
 ds_status ds_exchange_overlap_create(ds_exchange *self) DS_NODISCARD;
 /* Local. The backward pass is over: all buckets are on their way, whatever it ended with. */
-ds_status ds_exchange_overlap_finish(ds_exchange *self) DS_NODISCARD;
+ds_status ds_exchange_overlap_finish(ds_exchange *self, size_t samples) DS_NODISCARD;
 /* Local, waits for peers. Let what was sent arrive, for nobody. */
 ds_status ds_exchange_overlap_drop(ds_exchange *self) DS_NODISCARD;
 

@@ -175,10 +175,10 @@ float *ds_sync_partial(ds_sync *self, size_t i)
     return self->partial[i];
 }
 
-void ds_sync_ready(ds_sync *self, int64_t t, size_t param)
+void ds_sync_ready(ds_sync *self, size_t samples, size_t param)
 {
     if (self->ops->ready != NULL)
-        self->ops->ready(self, t, param);
+        self->ops->ready(self, samples, param);
 }
 
 void ds_sync_poll(ds_sync *self)

@@ -30,7 +30,7 @@ struct ds_sync_ops {
     void (*destroy)(ds_sync *self);
     ds_status (*step)(ds_sync *self, const ds_step *step, ds_outcome *out);
     /* Local, see sync.h; NULL: nothing is sent ahead. */
-    void (*ready)(ds_sync *self, int64_t t, size_t param);
+    void (*ready)(ds_sync *self, size_t samples, size_t param);
     void (*poll)(ds_sync *self);
     /* Collective. New parameters for all. */
     ds_status (*load)(ds_sync *self, const float *flat);

@@ -247,12 +247,12 @@ static inline void rig_compute(rig *r, int t, int64_t samples, float junk)
 }
 
 /* What the backward pass reports, the last tensor first; in odd steps in another order. */
-static inline void rig_ready(rig *r, int t)
+static inline void rig_ready(rig *r, const test_case *c, int t)
 {
     for (size_t i = 0; i + r->silent < N_PARAMS; i++) {
         size_t p = t % 2 == 0 ? N_PARAMS - 1 - i : (i * 5 + 3) % N_PARAMS;
         if (test_param[p].trainable)
-            ds_sync_ready(r->sync, t, p);
+            ds_sync_ready(r->sync, (size_t)c->samples, p);
         ds_sync_poll(r->sync);
     }
 }
@@ -267,7 +267,7 @@ static inline ds_outcome rig_step(rig *r, const test_case *c, int t, bool want_n
                     .bad = r->bad,
                     .word = ds_world_rank(r->world) == 0 ? 40 + t : -1,
                     .want_norm = want_norm};
-    rig_ready(r, t);
+    rig_ready(r, c, t);
     if (ds_sync_step(r->sync, &step, &out) != DS_OK) {
         fprintf(stderr, "step: %s\n", ds_last_error());
         ds_session_abort(EXIT_FAILURE);

@@ -1,8 +1,8 @@
 /* The exchange in few bits against a serial reference, bit for bit: parameters, masters, residuals,
  * slots, norms, scales; every codec, optimizers by element and by whole tensors, R replicas on any
- * number of ranks up to R, both transports, small and large buckets, short batches with empty
- * shards, clipping. The reference codes whole tensors and knows no ranks, buckets or slices. Run it
- * by mpiexec. */
+ * number of ranks up to R, both transports, with and without overlap, small and large buckets,
+ * short batches with empty shards, clipping. The reference codes whole tensors and knows no ranks,
+ * buckets or slices. Run it by mpiexec. */
 #include "coded.h"
 
 enum { MANY = 8, LONG = 120 };
@@ -14,11 +14,13 @@ static size_t checked;
 static const char *describe(const rig *r, const test_case *c, const char *what)
 {
     static char text[256];
-    snprintf(text, sizeof text,
-             "%s: rank %d of %d, %s, V %d, R %d, %s, %s, bucket %lld, clip %g, %lld samples", what,
-             ds_world_rank(world), ds_world_size(world), c->config.sync.compress, r->plan->shards,
-             r->plan->replicas, c->config.optimizer->name, c->config.sync.transport,
-             (long long)c->config.sync.bucket, c->config.clip_norm, (long long)c->samples);
+    snprintf(
+        text, sizeof text,
+        "%s: rank %d of %d, %s, V %d, R %d, %s, %s, overlap %s, bucket %lld, clip %g, %lld samples",
+        what, ds_world_rank(world), ds_world_size(world), c->config.sync.compress, r->plan->shards,
+        r->plan->replicas, c->config.optimizer->name, c->config.sync.transport,
+        c->config.sync.overlap, (long long)c->config.sync.bucket, c->config.clip_norm,
+        (long long)c->samples);
     return text;
 }
 
@@ -111,14 +113,16 @@ static void run_case(const test_case *c, int steps)
 
 static void every_case(const ds_codec_ops *codec, const ds_optim_ops *optimizer, int V, int R)
 {
-    static const char *const transport[] = {"auto", "direct"};
+    static const char *const transport[] = {"auto", "direct", "direct"};
+    static const char *const overlap[] = {"auto", "false", "true"};
     static const int64_t bucket[] = {16 << 10, 25 << 20};
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 12; i++) {
         test_case c;
         case_open(&c, optimizer, V, i & 1 ? 0.05 : 0);
         case_code(&c, codec, R);
-        c.config.sync.transport = transport[i >> 1 & 1];
-        c.config.sync.bucket = bucket[i >> 2 & 1];
+        c.config.sync.bucket = bucket[i >> 1 & 1];
+        c.config.sync.transport = transport[i >> 2];
+        c.config.sync.overlap = overlap[i >> 2];
         c.samples = (V + i) % 3 == 0 ? 5 : (V + i) % 3 == 1 ? 64 : 33; /* 5: empty shards */
         run_case(&c, MANY);
         ds_arena_destroy(&c.arena);
