@@ -276,6 +276,8 @@ ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *ro
         strategy = named->text;
     DS_TRY(ds_config_sync_foreign(raw, strategy));
     kind.besides = ds_config_strategy_options(strategy);
+    if (strcmp(strategy, "diloco") == 0) /* its movements travel in 16 bits */
+        kind.fallback = "bf16";
     DS_TRY(named_read(self, &kind, raw, &common, &found));
     self->sync = (ds_sync_config){.strategy = common.strategy, .bucket = common.bucket};
     self->sync.compress = found.member.name;

@@ -118,7 +118,8 @@ const ds_option ds_config_lr_options[] = {
 };
 const ds_option ds_config_sync_options[] = {
     TEXT(ds_raw_sync, strategy, "exact", 0, "how gradients become one update"),
-    TEXT(ds_raw_sync, compress, "none", 0, "codec of what is sent, its options beside it; or none"),
+    TEXT(ds_raw_sync, compress, "none", 0,
+         "codec of what is sent, its options beside it; or none; diloco's default is bf16"),
     CHOICE(ds_raw_sync, transport, NULL, "auto|shared|direct", NEUTRAL, "memory or messages"),
     CHOICE(ds_raw_sync, overlap, NULL, "auto|true|false", NEUTRAL,
            "send gradients while others are computed"),

@@ -20,6 +20,7 @@ extern const ds_sync_ops ds_sync_diloco;
 const ds_sync_ops ds_sync_diloco = {
     .name = "diloco",
     .help = "replicas train alone; every sync.local_steps steps an outer Nesterov step",
+    .codecs = true,
     .create = diloco_create,
     .destroy = ds_local_destroy,
     .step = ds_local_step,

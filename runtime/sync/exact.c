@@ -36,29 +36,9 @@ static void exact_poll(ds_sync *self)
     ds_exchange_poll(self->state);
 }
 
-/* Codes remember: what is not finite must not reach them. A pass judges its own sums, this the sums
- * of passes. */
-static void exact_judge(ds_sync *self, const ds_step *step)
-{
-    const ds_plan *plan = self->spec.plan;
-    const ds_node *node = plan->node + plan->node_begin[self->rank];
-    if (self->spec.config->sync.codec.ops == NULL || !self->spec.config->train.skip_nan)
-        return;
-    for (size_t i = 0; i < self->n_partials; i++)
-        if (node[i].hi - node[i].lo > plan->pass_shards &&
-            !self->spec.kernels->finite(self->spec.layout->n_floats, self->partial[i]))
-            step->bad[node[i].lo] = true;
-}
-
 static ds_status exact_step(ds_sync *self, const ds_step *step, ds_outcome *out)
 {
-    exact_judge(self, step);
-    DS_TRY(ds_exchange_tell(self->state, step, out));
-    if (!out->finite)
-        return DS_OK;
-    ds_exchange_job job = {
-        .samples = step->samples, .lr = step->lr, .t = step->t + 1, .want_norm = step->want_norm};
-    return ds_exchange_run(self->state, &job, out);
+    return ds_exchange_step(self->state, step, out);
 }
 
 static ds_status exact_load(ds_sync *self, const float *flat)

@@ -147,6 +147,31 @@ ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outc
                                : ds_exchange_shared_run(self, job, out);
 }
 
+/* Codes remember: what is not finite must not reach them. A pass judges its own sums, this the sums
+ * of passes. */
+static void exchange_judge(const ds_exchange *self, const ds_step *step)
+{
+    const ds_sync_spec *spec = &self->sync->spec;
+    const ds_node *node = self->spec.sum.node + self->spec.node_begin[self->sync->rank];
+    if (self->spec.codec.ops == NULL || !spec->config->train.skip_nan)
+        return;
+    for (size_t i = 0; i < self->n_mine; i++)
+        if (node[i].hi - node[i].lo > spec->plan->pass_shards &&
+            !spec->kernels->finite(spec->layout->n_floats, self->block[i]))
+            step->bad[node[i].lo] = true;
+}
+
+ds_status ds_exchange_step(ds_exchange *self, const ds_step *step, ds_outcome *out)
+{
+    exchange_judge(self, step);
+    DS_TRY(ds_exchange_tell(self, step, out));
+    if (!out->finite)
+        return DS_OK;
+    ds_exchange_job job = {
+        .samples = step->samples, .lr = step->lr, .t = step->t + 1, .want_norm = step->want_norm};
+    return ds_exchange_run(self, &job, out);
+}
+
 ds_status ds_exchange_load(ds_exchange *self, const float *flat)
 {
     size_t n = self->sync->spec.layout->n_floats;

@@ -62,6 +62,9 @@ typedef struct ds_exchange_job {
 ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job,
                           ds_outcome *out) DS_NODISCARD;
 
+/* Collective. Both for a step whose leaves are the plan's shards: ds_sync_step of one update. */
+ds_status ds_exchange_step(ds_exchange *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
+
 /* Collective. As ds_sync_load, ds_sync_gather_slot and ds_sync_load_slot. */
 ds_status ds_exchange_load(ds_exchange *self, const float *flat) DS_NODISCARD;
 ds_status ds_exchange_gather_slot(ds_exchange *self, size_t s, float *flat) DS_NODISCARD;

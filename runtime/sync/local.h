@@ -39,6 +39,8 @@ typedef struct ds_local {
     bool *bad;            /* (V) */
     size_t n_names;       /* of blocks that may be in a checkpoint */
     char **name;          /* (n_names), see local_state.c */
+    size_t n_numbers;     /* that the meeting counts */
+    char **number;        /* (n_numbers) "meeting_..." */
     bool apart;           /* replicas have moved since the last meeting */
     void *first;          /* a strategy's own phase before local training, or NULL */
 } ds_local;

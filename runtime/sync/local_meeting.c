@@ -90,6 +90,7 @@ ds_status ds_local_meeting_create(ds_sync *self, ds_local *local)
     if (!slots || self->spec.config->sync.optimizer_state != DS_STATE_AVERAGE)
         return DS_OK;
     spec.sum.optimizer = &local_meeting_average;
+    spec.codec = (ds_codec){0};
     return ds_exchange_create(&spec, &local->state);
 }
 

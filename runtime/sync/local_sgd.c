@@ -13,6 +13,7 @@ extern const ds_sync_ops ds_sync_local_sgd;
 const ds_sync_ops ds_sync_local_sgd = {
     .name = "local-sgd",
     .help = "replicas train alone and are averaged every sync.local_steps steps",
+    .codecs = true,
     .create = local_sgd_create,
     .destroy = ds_local_destroy,
     .step = ds_local_step,

@@ -1,8 +1,10 @@
-/* What replicas keep, in the checkpoint: the outer optimizer's slots, and where replicas have moved
+/* What replicas keep, in the checkpoint: the outer optimizer's slots, what the meeting's codec
+ * keeps, and where replicas have moved
  * since the last meeting their parameters; of their own optimizers' state, replica 0's goes with
  * the run's (/optimizer), the others' by name. Right after a meeting that averages or resets, all
  * are replica 0's. Another number of replicas starts from the last meeting's parameters, with the
  * state of replica 0. */
+#include <stdio.h>
 #include <string.h>
 
 #include "local.h"
@@ -52,6 +54,13 @@ ds_status ds_local_state_create(ds_sync *self, ds_local *local)
     DS_TRY(ds_arena_take(self->arena, local->n_names, sizeof *local->name, "sync", &local->name));
     for (size_t i = 0; i < local->n_names; i++)
         DS_TRY(local_state_name(self, local, local_state_block(self, local, i), &local->name[i]));
+    ds_sync_number number;
+    while (ds_exchange_number_at(local->meeting, local->n_numbers, &number))
+        local->n_numbers++;
+    DS_TRY(ds_arena_take(self->arena, local->n_numbers, sizeof *local->number, "sync",
+                         &local->number));
+    for (size_t i = 0; ds_exchange_number_at(local->meeting, i, &number); i++)
+        DS_TRY(ds_arena_printf(self->arena, &local->number[i], "meeting_%s", number.name));
     return DS_OK;
 }
 
@@ -63,12 +72,12 @@ static bool local_state_present(const ds_sync *self, const ds_local *local, size
            (!block.params && self->spec.config->sync.optimizer_state == DS_STATE_KEEP);
 }
 
-/* The i-th that is present, n_names past the end. */
-static size_t local_state_find(const ds_sync *self, const ds_local *local, size_t i)
+/* The *i-th that is present; n_names past the end, where *i then counts on. */
+static size_t local_state_find(const ds_sync *self, const ds_local *local, size_t *i)
 {
     size_t at = 0;
     for (; at < local->n_names; at++)
-        if (local_state_present(self, local, at) && i-- == 0)
+        if (local_state_present(self, local, at) && (*i)-- == 0)
             break;
     return at;
 }
@@ -76,8 +85,8 @@ static size_t local_state_find(const ds_sync *self, const ds_local *local, size_
 const char *ds_local_state_at(const ds_sync *self, size_t i)
 {
     const ds_local *local = self->state;
-    size_t at = local_state_find(self, local, i);
-    return at < local->n_names ? local->name[at] : NULL;
+    size_t at = local_state_find(self, local, &i);
+    return at < local->n_names ? local->name[at] : ds_exchange_state_at(local->meeting, i);
 }
 
 /* The replica if it is this rank's, else NULL. */
@@ -101,7 +110,9 @@ static ds_status local_state_spread(ds_sync *self, ds_local *local, local_block 
 ds_status ds_local_gather_state(ds_sync *self, size_t i, float *flat)
 {
     ds_local *local = self->state;
-    size_t at = local_state_find(self, local, i);
+    size_t at = local_state_find(self, local, &i);
+    if (at == local->n_names)
+        return ds_exchange_gather_state(local->meeting, i, flat);
     local_block block = local_state_block(self, local, at);
     if (block.outer)
         return ds_exchange_gather_slot(local->meeting, block.slot, flat);
@@ -133,6 +144,19 @@ static void local_state_take(const ds_sync *self, const float *from, float *to)
     }
 }
 
+/* What the meeting's codec keeps. Residuals of other replicas go to those with their place. */
+static ds_status local_state_code(ds_sync *self, ds_local *local, const ds_sync_saved *saved,
+                                  const float *flat, bool *used)
+{
+    char name[64];
+    int lo = 0, hi = 0, R = self->spec.plan->replicas, then = saved->replicas;
+    if (then == R || then <= 0 || sscanf(saved->name, "residual-%d-%d", &lo, &hi) != 2)
+        return ds_exchange_load_state(local->meeting, saved->name, flat, used);
+    int place = (int)((int64_t)lo * R / then);
+    snprintf(name, sizeof name, "residual-%d-%d", place, place + 1);
+    return ds_exchange_load_state(local->meeting, name, flat, used);
+}
+
 ds_status ds_local_load_state(ds_sync *self, const ds_sync_saved *saved, const float *flat,
                               bool *used)
 {
@@ -140,9 +164,9 @@ ds_status ds_local_load_state(ds_sync *self, const ds_sync_saved *saved, const f
     size_t at = 0;
     while (at < local->n_names && strcmp(local->name[at], saved->name) != 0)
         at++;
-    *used = at < local->n_names;
-    if (!*used)
-        return DS_OK;
+    if (at == local->n_names)
+        return local_state_code(self, local, saved, flat, used);
+    *used = true;
     local_block block = local_state_block(self, local, at);
     if (block.outer)
         return ds_exchange_load_slot(local->meeting, block.slot, flat);
@@ -157,12 +181,21 @@ bool ds_local_number_at(const ds_sync *self, size_t i, ds_sync_number *out)
 {
     const ds_local *local = self->state;
     *out = (ds_sync_number){"apart", local->apart};
-    return i == 0;
+    if (i == 0)
+        return true;
+    if (i > local->n_numbers || !ds_exchange_number_at(local->meeting, i - 1, out))
+        return false;
+    out->name = local->number[i - 1];
+    return true;
 }
 
 void ds_local_load_number(ds_sync *self, const ds_sync_number *number)
 {
     ds_local *local = self->state;
+    static const char meeting[] = "meeting_";
+    size_t n = sizeof meeting - 1;
     if (strcmp(number->name, "apart") == 0)
         local->apart = number->value != 0;
+    else if (strncmp(number->name, meeting, n) == 0)
+        ds_exchange_load_number(local->meeting, &(ds_sync_number){number->name + n, number->value});
 }

@@ -95,11 +95,7 @@ static ds_status post_local_step(ds_sync *self, const ds_step *step, ds_outcome 
     const post_local *first = post_local_of(self);
     if (first->over)
         return ds_local_step(self, step, out);
-    ds_exchange_job job = {
-        .samples = step->samples, .lr = step->lr, .t = step->t + 1, .want_norm = step->want_norm};
-    DS_TRY(ds_exchange_tell(first->exact, step, out));
-    if (out->finite)
-        DS_TRY(ds_exchange_run(first->exact, &job, out));
+    DS_TRY(ds_exchange_step(first->exact, step, out));
     return step->t + 1 >= first->after ? post_local_change(self) : DS_OK;
 }
 
@@ -127,33 +123,53 @@ static ds_status post_local_load_slot(ds_sync *self, size_t s, const float *flat
     return ds_local_load_slot(self, s, flat);
 }
 
-/* Of the first phase only the exchange's own state is kept, by the same names. */
 static const char *post_local_state_at(const ds_sync *self, size_t i)
 {
-    return post_local_of(self)->over ? ds_local_state_at(self, i) : NULL;
+    const post_local *first = post_local_of(self);
+    return first->over ? ds_local_state_at(self, i) : ds_exchange_state_at(first->exact, i);
 }
 
-/* A number before the blocks, so that they find the right phase: both have parameters and slots. */
+static ds_status post_local_gather_state(ds_sync *self, size_t i, float *flat)
+{
+    const post_local *first = post_local_of(self);
+    return first->over ? ds_local_gather_state(self, i, flat)
+                       : ds_exchange_gather_state(first->exact, i, flat);
+}
+
+/* Numbers come before blocks: the phase is known. */
+static ds_status post_local_load_state(ds_sync *self, const ds_sync_saved *saved, const float *flat,
+                                       bool *used)
+{
+    const post_local *first = post_local_of(self);
+    if (first->over)
+        return ds_local_load_state(self, saved, flat, used);
+    return ds_exchange_load_state(first->exact, saved->name, flat, used);
+}
+
 static bool post_local_number_at(const ds_sync *self, size_t i, ds_sync_number *out)
 {
-    if (i > 0)
-        return ds_local_number_at(self, i - 1, out);
-    *out = (ds_sync_number){"local", post_local_of(self)->over};
-    return true;
+    const post_local *first = post_local_of(self);
+    *out = (ds_sync_number){"local", first->over};
+    if (i == 0)
+        return true;
+    return first->over ? ds_local_number_at(self, i - 1, out)
+                       : ds_exchange_number_at(first->exact, i - 1, out);
 }
 
+/* Each phase's numbers have names of their own. */
 static void post_local_load_number(ds_sync *self, const ds_sync_number *number)
 {
     if (strcmp(number->name, "local") == 0)
         post_local_show(self, number->value != 0);
-    else
-        ds_local_load_number(self, number);
+    ds_local_load_number(self, number);
+    ds_exchange_load_number(post_local_of(self)->exact, number);
 }
 
 extern const ds_sync_ops ds_sync_post_local;
 const ds_sync_ops ds_sync_post_local = {
     .name = "post-local",
     .help = "exact for the first sync.local_after steps, then local-sgd",
+    .codecs = true,
     .create = post_local_create,
     .destroy = post_local_destroy,
     .step = post_local_step,
@@ -162,8 +178,8 @@ const ds_sync_ops ds_sync_post_local = {
     .gather_slot = post_local_gather_slot,
     .load_slot = post_local_load_slot,
     .state_at = post_local_state_at,
-    .gather_state = ds_local_gather_state,
-    .load_state = ds_local_load_state,
+    .gather_state = post_local_gather_state,
+    .load_state = post_local_load_state,
     .number_at = post_local_number_at,
     .load_number = post_local_load_number,
 };

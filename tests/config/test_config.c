@@ -207,6 +207,8 @@ START_TEST(strategies_have_options)
     ck_assert(c->sync.local_steps == 50 && c->sync.outer_lr == 0.7 &&
               c->sync.outer_momentum == 0.9);
     ck_assert(c->sync.optimizer_state == DS_STATE_KEEP);
+    ck_assert_str_eq(c->sync.compress, "bf16");
+    ck_assert_str_eq(at_path(c, "sync.compress")->text, "bf16");
     ck_assert_ptr_null(at_path(c, "sync.local_after"));
     ds_config_destroy(&c);
     c = config_of(BASE, 0, NULL);

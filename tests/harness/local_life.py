@@ -34,6 +34,8 @@ WAYS = {
     "averaged": "sync={strategy: local-sgd, local_steps: 7, optimizer_state: average, replicas: 4, transport: direct}",
     "post-local": "sync={strategy: post-local, local_after: 1 epoch, local_steps: 6, optimizer_state: reset, replicas: 4}",
     "diloco": "sync={strategy: diloco, local_steps: 8, replicas: 4, transport: direct}",
+    "diloco in int8": "sync={strategy: diloco, local_steps: 4, compress: int8, block: 64, replicas: 4}",
+    "post-local in fp16": "sync={strategy: post-local, local_after: 13, local_steps: 6, compress: fp16, replicas: 4}",
 }
 
 
@@ -64,7 +66,7 @@ class Life:
             hashes.append(final_hash(self.folder / f"{name}-{ranks}") if done.code == 0 else str(done))
         self.tap.point(len(set(hashes)) == 1, f"{name}: 1, 2, 3, 4 ranks", " ".join(hashes))
         whole = self.folder / f"{name}-2"
-        for number, path in enumerate(checkpoints(whole)[:-1:2]):
+        for number, path in enumerate(checkpoints(whole)[:-1:3]):
             out = f"{name}-from-{path.stem}"
             done = self.train(out, f"--resume={path}", sets=sets, ranks=number % 4 + 1)
             found = final_hash(self.folder / out) if done.code == 0 else done
