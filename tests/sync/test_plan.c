@@ -171,6 +171,51 @@ static const ds_param mlp_param[] = {
 };
 static const ds_layout mlp_layout = {6, mlp_param, 1898800};
 
+/* Whole tensors: the most any rank has to do is at most 4/3 of the best that could be (Graham
+ * 1969), which is no less than the mean and no less than the costliest tensor. */
+START_TEST(whole_tensors_are_shared_by_cost)
+{
+    enum { N = 25 };
+    static const char *const name[] = {"lars", "muon"};
+    ds_param param[N];
+    size_t at = 0;
+    for (size_t i = 0; i < N; i++) {
+        const size_t rows = i % 3 == 0 ? 1 : 16 << i % 5, cols = 64 << i % 4;
+        param[i] =
+            (ds_param){"t", {i % 3 == 0 ? 1 : 2, {rows, cols}}, false, true, at, rows, cols, cols};
+        at += rows * cols;
+    }
+    const ds_layout layout = {N, param, at};
+    for (int ranks = 1; ranks <= 8; ranks++)
+        for (size_t k = 0; k < 2; k++) {
+            const ds_optim_ops *ops = ds_optim_find(name[k]);
+            test_case c;
+            ds_plan *plan = NULL;
+            double load[8] = {0}, all = 0, largest = 0, most = 0;
+            case_open(&c, ops, 8, 0);
+            ck_assert_int_eq(ds_plan_create(&c.config, &layout, 1000, ranks, &plan), DS_OK);
+            check_slices(plan, &layout, true);
+            for (size_t run = 0; run < plan->n_buckets * (size_t)ranks; run++)
+                for (size_t i = plan->bucket_begin[run]; i < plan->bucket_begin[run + 1]; i++) {
+                    const ds_param *p = &param[plan->slice[i].param];
+                    const ds_rule rule = ds_plan_rule(&c.config, p);
+                    const double cost = ops->cost ? ops->cost(rule.options, &rule.matrix)
+                                                  : (double)ds_param_floats(p);
+                    load[run % (size_t)ranks] += cost;
+                    all += cost;
+                    largest = cost > largest ? cost : largest;
+                }
+            for (int r = 0; r < ranks; r++)
+                most = load[r] > most ? load[r] : most;
+            const double best = all / ranks > largest ? all / ranks : largest;
+            printf("# %s, %d ranks: most %.3f of the best\n", name[k], ranks, most / best);
+            ck_assert(most <= 4.0 / 3 * best);
+            ds_plan_destroy(&plan);
+            ds_arena_destroy(&c.arena);
+        }
+}
+END_TEST
+
 START_TEST(ranks_share_alike)
 {
     static const int64_t bucket[] = {16 << 10, 64 << 10, 4 << 20, 25 << 20};
@@ -276,6 +321,7 @@ int main(void)
     tcase_add_test(t, shards_have_one_owner);
     tcase_add_test(t, replicas_fix_the_nodes);
     tcase_add_test(t, slices_cover_what_is_trained);
+    tcase_add_test(t, whole_tensors_are_shared_by_cost);
     tcase_add_test(t, ranks_share_alike);
     tcase_add_test(t, batches_end_with_the_epoch);
     tcase_add_test(t, too_many_ranks);
