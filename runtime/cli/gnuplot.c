@@ -96,7 +96,7 @@ static void gnuplot_plot(size_t p, const gnuplot_panel *panel, bool last, FILE *
 static void gnuplot_script(size_t n, const gnuplot_panel *panel, bool svg, FILE *file)
 {
     size_t height = n == 1 ? 540 : 120 + 280 * n;
-    double first = INFINITY, last = -(double)INFINITY;
+    double first = (double)INFINITY, last = -(double)INFINITY;
     for (size_t p = 0; p < n; p++) {
         gnuplot_data(p, panel[p].set, file);
         for (size_t c = 0; c < panel[p].set->n; c++) {
