@@ -5,7 +5,8 @@
 
 #include "descent/world.h"
 
-/* Collective. MPI_Init with one calling thread, under mpirun, srun or alone. Waiting ranks give
+/* Collective. MPI_Init with one calling thread, under mpirun or srun; nothing where no launcher
+ * started this process. Waiting ranks give
  * their core away where ranks outnumber cores. USAGE where Slurm started several tasks that do not
  * know of each other (here, or in ds_session_world). */
 DS_API ds_status ds_session_begin(int *argc, char ***argv) DS_NODISCARD;

@@ -43,11 +43,22 @@ static void session_yield_when_crowded(void)
         setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
 }
 
-/* Alone, Open MPI would start a daemon for MPI_Comm_spawn, which we never call: 0.1 s saved. */
-static void session_alone(void)
+/* Started by no launcher? Then MPI is left alone: its start takes longer than most commands, and
+ * many starts at once trip over the files they share in /tmp. */
+static bool session_alone(void)
 {
-    if (getenv("OMPI_COMM_WORLD_SIZE") == NULL && getenv("PMIX_RANK") == NULL)
-        setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+    static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE",
+                                        "PMI_FD"};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (getenv(marks[i]) != NULL)
+            return false;
+    return true;
+}
+
+static bool session_has_mpi(void)
+{
+    int begun = 0;
+    return MPI_Initialized(&begun) == MPI_SUCCESS && begun;
 }
 
 /* Tasks that srun started side by side without telling MPI of each other. The shell of a batch job
@@ -105,8 +116,9 @@ ds_status ds_session_begin(int *argc, char ***argv)
 {
     if (getenv("PMIX_RANK") == NULL && (getenv("PMI_RANK") == NULL || !session_knows_pmi()))
         DS_TRY(session_refuse_strangers());
+    if (session_alone())
+        return DS_OK;
     session_yield_when_crowded();
-    session_alone();
     int level = 0;
     leak_pause();
     int code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level);
@@ -119,7 +131,7 @@ ds_status ds_session_begin(int *argc, char ***argv)
 ds_status ds_session_world(ds_world **out)
 {
     leak_pause();
-    ds_status st = ds_world_create(MPI_COMM_WORLD, out);
+    ds_status st = session_has_mpi() ? ds_world_create(MPI_COMM_WORLD, out) : ds_world_self(out);
     leak_resume();
     if (st == DS_OK && ds_world_size(*out) == 1) {
         st = session_refuse_strangers();
@@ -132,11 +144,13 @@ ds_status ds_session_world(ds_world **out)
 void ds_session_end(void)
 {
     leak_check();
-    MPI_Finalize();
+    if (session_has_mpi())
+        MPI_Finalize();
 }
 
 void ds_session_abort(int exit_code)
 {
-    MPI_Abort(MPI_COMM_WORLD, exit_code);
+    if (session_has_mpi())
+        MPI_Abort(MPI_COMM_WORLD, exit_code);
     _Exit(exit_code);
 }
