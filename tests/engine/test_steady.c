@@ -142,6 +142,8 @@ int main(int argc, char **argv)
                                       "sync={strategy: diloco, local_steps: 5}",
                                       "sync.bucket=16 KiB",
                                       "batch.accumulate=4",
+                                      "optimizer={name: muon, ema: 0.9, l2: 0.001}",
+                                      "optimizer={name: lamb, groups: [{match: '*/bias', l1: 1}]}",
                                       "compute.kernels=openblas"};
     void *warm[FRAMES];
     ds_world *world = NULL;
