@@ -80,7 +80,9 @@ class Case:
         name, options = self.pick(*OPTIMIZERS)
         self.tree["optimizer"] = {"name": name, "lr": self.pick(0.001, 0.01, 0.1), "clip_norm": self.pick(0, 0, 0.1, 1), **options}
         self.tree["lr"] = {"warmup_steps": self.pick(0, 3), **self.pick({"schedule": "constant"}, {"schedule": "cosine", "min": 0.0001},
-                                                                      {"schedule": "step", "step_size": 3})}
+                                                                      {"schedule": "step", "step_size": 3}, {"schedule": "one_cycle", "div": 5},
+                                                                      {"schedule": "warm_restarts", "period": 4, "factor": 2}, {"schedule": "wsd", "decay": 0.4},
+                                                                      {"schedule": "plateau", "watch": "train", "patience": 0, "threshold": 0.5})}
         self.tree["compute"] = {"kernels": self.pick("auto", "auto", "ref", "openblas", "onednn")}
         self.tree["train"] = {"epochs": 3, "max_steps": 14, "on_nan": self.pick("stop", "skip"), "eval_every": self.pick(0, 1, 3)}
         self.tree["eval"] = {"batch": self.pick(1, 7, 1000)}
