@@ -250,7 +250,8 @@ static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file,
                                   const ds_trainer_spec *spec)
 {
     DS_TRY(restore_int(file, "step", &self->step));
-    self->loaded_step = self->saved_step = self->step;
+    self->loaded_step = self->step;
+    self->saved_step = self->step; /* clang refuses a chain through an _Atomic */
     DS_TRY(restore_stopping(self, file));
     DS_TRY(restore_rate(self, file));
     DS_TRY(restore_history(self, file));
