@@ -31,10 +31,10 @@ DS_SIMD static void max_pool_larger(size_t n, size_t step, const float *restrict
 {
     if (step == 2) /* the common one: a constant step loads in vectors */
         for (size_t j = 0; j < n; j++)
-            y[j] = (x[2 * j] > y[j]) | (x[2 * j] != x[2 * j]) ? x[2 * j] : y[j];
+            y[j] = ((x[2 * j] > y[j]) | (x[2 * j] != x[2 * j])) ? x[2 * j] : y[j];
     else
         for (size_t j = 0; j < n; j++)
-            y[j] = (x[j * step] > y[j]) | (x[j * step] != x[j * step]) ? x[j * step] : y[j];
+            y[j] = ((x[j * step] > y[j]) | (x[j * step] != x[j * step])) ? x[j * step] : y[j];
 }
 
 /* dx of the windows whose winner this element is, unless an earlier one was. */

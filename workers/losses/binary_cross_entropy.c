@@ -19,10 +19,10 @@ enum { BINARY_CROSS_ENTROPY_CHUNK = 64 };
 /* e (n) = exp(-|z|). */
 static void binary_cross_entropy_tail(size_t n, const float *z, double *e)
 {
-    float low[BINARY_CROSS_ENTROPY_CHUNK];
+    float low[BINARY_CROSS_ENTROPY_CHUNK] = {0};
     for (size_t j = 0; j < n; j++)
         low[j] = z[j] > 0 ? -z[j] : z[j];
-    exponential(n, low, 0, e);
+    ds_exponential(n, low, 0, e);
 }
 
 /* Sum of the losses of n elements; dz may be z: an element is read before it is written. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "descent/loss.h"
+#include "descent/simd.h"
 
 #include "exponential.h"
 
@@ -77,7 +78,7 @@ static double cross_entropy_row(double smoothing, size_t cols, const float *z, i
     double sum = 0, e[CROSS_ENTROPY_CHUNK];
     for (size_t j = 0; j < cols; j += CROSS_ENTROPY_CHUNK) {
         const size_t n = cols - j < CROSS_ENTROPY_CHUNK ? cols - j : CROSS_ENTROPY_CHUNK;
-        exponential(n, z + j, top, e);
+        ds_exponential(n, z + j, top, e);
         for (size_t k = 0; k < n; k++)
             sum += e[k];
         for (size_t k = 0; dz && k < n; k++)
