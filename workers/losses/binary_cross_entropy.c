@@ -6,7 +6,7 @@
 
 #include "descent/loss.h"
 
-#include "exponential.h"
+#include "logits.h"
 
 typedef struct binary_cross_entropy_options {
     char none;

@@ -10,7 +10,7 @@
 #include "descent/loss.h"
 #include "descent/simd.h"
 
-#include "exponential.h"
+#include "logits.h"
 
 typedef struct cross_entropy_options {
     double label_smoothing;

@@ -1,7 +1,7 @@
 /* exp in double without libm, so that every instruction set and library gives the same bits; for
  * the losses that turn logits into probabilities. */
-#ifndef DS_EXPONENTIAL_H
-#define DS_EXPONENTIAL_H
+#ifndef DS_LOGITS_H
+#define DS_LOGITS_H
 
 #include <stddef.h>
 

@@ -1,15 +1,15 @@
 /* exp by Taylor's series after the argument has been cut to |r| <= log(2) / 2: exp x = 2^k exp r,
  * to r^13 / 13! (relative error 2e-16); ln 2 in two parts, the first with zeros at its end so that
  * k times it is exact. */
-#include "exponential.h"
+#include "logits.h"
 
 #include <stdint.h>
 #include <string.h>
 
 #include "descent/simd.h"
 
-DS_SIMD static void exponential_loop(size_t n, const float *restrict z, double top,
-                                     double *restrict e)
+DS_SIMD static void logits_exponential(size_t n, const float *restrict z, double top,
+                                       double *restrict e)
 {
     const double ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
     const double round = 0x1.8p52, log2e = 0x1.71547652b82fep0;
@@ -44,5 +44,5 @@ DS_SIMD static void exponential_loop(size_t n, const float *restrict z, double t
 
 void ds_exponential(size_t n, const float *restrict z, double top, double *restrict e)
 {
-    exponential_loop(n, z, top, e);
+    logits_exponential(n, z, top, e);
 }
