@@ -183,8 +183,9 @@ const ds_command ds_command_export = {
         "safetensors libraries the other. CKPT is a file or a run's directory (its latest).\n"
         "Parameters are named as in PyTorch (dense1.weight, shape (out, in)); what the inputs are\n"
         "normalised with is input.mean and input.std. safetensors also keeps step, params_hash,\n"
-        "input_scale and the config as metadata.\n"
-        "  --all       all else too: optimizer.exp_avg.dense1.weight, history.loss, ...\n"
+        "input_scale and the config as metadata. No more than these without --all.\n"
+        "  --all       all else too: optimizer.exp_avg.dense1.weight, history.loss, what a way to\n"
+        "              synchronise keeps (sync.master.dense1.weight), ...\n"
         "  --salvage   of a damaged checkpoint: what is whole, naming what is left out\n",
     .run = export_run,
 };

@@ -2,9 +2,10 @@
 One run goes undisturbed. Then the same training is started again and again with --resume on a random number of ranks, and a random
 rank, or all, get SIGKILL: at a random instant, or aimed between the first byte of a checkpoint's .tmp and its rename (inotify tells;
 the .tmp that stays behind proves the hit). After each kill the newest checkpoint must verify. Whenever the training comes to its end
-its params_hash must be that of the undisturbed run, and it starts over in a new folder. A histogram at the end. Standard library only.
---set KEY=VALUE edits the config, as for another way to synchronise (with sync.replicas=8: any of the rank counts).
-usage: kill_resume.py DESCENT [--kills 20] [--min-tmp 5] [--min-all 5] [--seed S] [--set KEY=VALUE]... [--log FILE]"""
+its params_hash and all tensors of its last checkpoint must be the undisturbed run's, and it starts over in a new folder. A histogram at the end. Standard library only.
+--method NAME: another way to synchronise (METHODS below; `quick`, `all`), with a reference of its own. --set KEY=VALUE edits the config.
+usage: kill_resume.py DESCENT [--method NAME]... [--kills 20] [--min-tmp KILLS/4] [--min-all KILLS/4] [--seed S] [--set KEY=VALUE]...
+                      [--log FILE]"""
 import argparse
 import collections
 import ctypes
@@ -37,6 +38,17 @@ train: {epochs: 12, log_every: 1}
 checkpoint: {every_steps: 4, initial: true, keep: 3}
 """
 RANKS = (1, 2, 3, 4, 5, 8)
+# {name: (its sync map, the ranks a run begins on, those it goes on with)}. With eight replicas the bits are the same on any of RANKS; where
+# replicas are the ranks that the run began with, on as many or fewer. Each strategy by each codec; their options vary along the way.
+STRATEGIES = {"exact": "strategy: exact", "local-sgd": "strategy: local-sgd, local_steps: 7",
+              "post-local": "strategy: post-local, local_after: 45 steps, local_steps: 5, optimizer_state: average",
+              "diloco": "strategy: diloco, local_steps: 9, optimizer_state: reset"}
+CODECS = {"none": "compress: none", "fp16": "compress: fp16", "bf16": "compress: bf16, transport: direct", "int8": "compress: int8, block: 64"}
+METHODS = {
+    **{f"{way}-{codec}": (f"{{{STRATEGIES[way]}, {CODECS[codec]}, replicas: 8}}", RANKS, RANKS) for way in STRATEGIES for codec in CODECS},
+    **{f"{way}-{codec}-ranks": (f"{{{STRATEGIES[way]}, {CODECS[codec]}, replicas: ranks}}", (4,), (1, 2, 3, 4))
+       for way, codec in (("exact", "fp16"), ("exact", "int8"), ("local-sgd", "none"), ("diloco", "bf16"))}}
+QUICK = ("exact-fp16", "exact-bf16", "exact-int8", "local-sgd-none", "post-local-fp16", "diloco-bf16", "exact-int8-ranks")
 IN_MODIFY, IN_NONBLOCK = 0x2, 0o4000
 
 
@@ -86,35 +98,45 @@ def children(pid):
 
 
 class Killer:
-    def __init__(self, program, folder, options, tap):
+    """Kills runs of one method (None: as the config says)."""
+
+    def __init__(self, program, folder, options, tap, method=None):
         self.program, self.folder, self.options, self.tap = program, folder, options, tap
-        self.draw = random.Random(options.seed)
+        self.name = f"{method}: " if method else ""
+        sync, self.begin, self.go_on = METHODS[method] if method else (None, RANKS, RANKS)
+        self.edits = [word for edit in ([f"sync={sync}"] if method else []) + options.set for word in ("--set", edit)]
+        self.path = folder.path / (method or "plain")
+        self.path.mkdir()
+        self.draw = random.Random(f"{options.seed} {method}")
         self.phase, self.who, self.on = collections.Counter(), collections.Counter(), collections.Counter()
         self.kills = self.runs = self.wrong = self.resumed = self.stuck = 0
-        self.log = open(options.log, "w") if options.log else None
-        self.whole, self.first, self.struck, self.stale, self.hash = 2.0, 0, 0, set(), None
+        self.midway = 0  # kills that left a checkpoint with something before it and something to come
+        self.whole, self.first, self.struck, self.stale, self.hash, self.steps = 2.0, 0, 0, set(), None, 0
 
     def tell(self, text):
-        if self.log:
-            print(text, file=self.log, flush=True)
+        if self.options.log:
+            print(self.name + text, file=self.options.log, flush=True)
 
-    def edits(self):
-        return [word for edit in self.options.set for word in ("--set", edit)]
+    def point(self, good, name, detail=""):
+        return self.tap.point(good, self.name + name, detail)
+
+    def ranks(self, out):
+        return self.draw.choice(self.go_on if checkpoints(out) else self.begin)
 
     def reference(self):
         """The undisturbed run, and how long such a run takes."""
-        out = self.folder.path / "undisturbed"
-        done = self.program.train(self.folder.path / "config.yaml", out, *self.edits(), ranks=2)
+        out, ranks = self.path / "undisturbed", 2 if 2 in self.begin else self.begin[0]
+        done = self.program.train(self.folder.path / "config.yaml", out, *self.edits, ranks=ranks)
         self.hash = final_hash(out) if done.code == 0 else None
         if self.hash:
-            self.whole = done.seconds
-            self.tell(f"undisturbed: {self.hash}, {events(out, 'end')[-1]['step']} steps, 2 ranks, {done.seconds:.2f} s")
-        self.tap.point(self.hash, "the undisturbed run", self.hash or done)
+            self.whole, self.steps = done.seconds, events(out, "end")[-1]["step"]
+            self.tell(f"undisturbed: {self.hash}, {self.steps} steps, {ranks} ranks, {done.seconds:.2f} s")
+        self.point(self.hash, "the undisturbed run", self.hash or done)
         return self.hash
 
     def start(self, out, ranks):
         self.first = time.monotonic()
-        command = self.program.command(["train", self.folder.path / "config.yaml", "--resume", "--out", out, *self.edits()], ranks)
+        command = self.program.command(["train", self.folder.path / "config.yaml", "--resume", "--out", out, *self.edits], ranks)
         return subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
 
@@ -127,7 +149,7 @@ class Killer:
             except subprocess.TimeoutExpired:
                 return True
         try:
-            child.wait(self.draw.uniform(0, self.whole / 3))  # not always the first one
+            child.wait(self.draw.uniform(0, self.whole / 2))  # not always the first one
             return False
         except subprocess.TimeoutExpired:
             pass
@@ -173,7 +195,7 @@ class Killer:
 
     def fault(self, text):
         self.wrong += 1
-        self.tap.point(False, f"kill {self.kills}", text)
+        self.point(False, f"kill {self.kills}", text)
         self.tell(f"WRONG: {text}")
 
     @staticmethod
@@ -209,7 +231,7 @@ class Killer:
         want_tmp = self.phase["tmp"] < self.options.min_tmp and (self.draw.random() < 0.7 or left <= self.options.min_tmp)
         want_tmp = want_tmp or self.draw.random() < 0.25
         everyone = self.draw.random() < 0.5 or (self.who["all"] < self.options.min_all and left <= self.options.min_all)
-        ranks = self.draw.choice(RANKS)
+        ranks = self.ranks(out)
         self.stale = self.leftovers(out)
         try:
             mark = len(events(out))
@@ -232,6 +254,7 @@ class Killer:
         self.who[who] += 1
         self.on[ranks] += 1
         newest = self.examine(out)
+        self.midway += newest not in ("no checkpoint", "step-00000000.h5", f"step-{self.steps:08}.h5")
         self.tell(f"kill {self.kills}: {who} of {ranks} ({hit} pids), {self.struck:.2f} s after the start, in: {phase}; newest {newest}")
         self.folder.sweep()
 
@@ -244,12 +267,16 @@ class Killer:
         self.examine(out)
         if found != self.hash:
             self.fault(f"params_hash {found}, undisturbed {self.hash}")
+        same = self.program.run("diff", self.path / "undisturbed", out, timeout=30)
+        if same.code != 0:
+            self.fault(f"the last checkpoint is not the undisturbed one's\n{same}")
         steps = [e["step"] for e in events(out, "step")]
         if steps != sorted(set(steps)):
             self.fault("metrics.jsonl has a step twice or out of order")
 
     def enough(self):
-        return self.kills >= self.options.kills and self.phase["tmp"] >= self.options.min_tmp and self.who["all"] >= self.options.min_all
+        o = self.options
+        return self.kills >= o.kills and self.midway > 0 and self.phase["tmp"] >= o.min_tmp and self.who["all"] >= o.min_all
 
     def go(self):
         number, out = 0, None
@@ -260,10 +287,10 @@ class Killer:
                 if self.enough():
                     break
                 number += 1
-                out = self.folder.path / f"run{number}"
+                out = self.path / f"run{number}"
                 (out / "checkpoints").mkdir(parents=True)
             if self.enough():  # let this one come to its end
-                child = self.start(out, self.draw.choice(RANKS))
+                child = self.start(out, self.ranks(out))
                 ended = self.bury(child) is not None and child.returncode == 0
                 if not ended:
                     self.fault(f"the last resume ended with {child.returncode}")
@@ -280,34 +307,44 @@ class Killer:
                  "of: " + ", ".join(f"{k} {v}" for k, v in self.who.most_common()),
                  "ranks: " + ", ".join(f"{k}: {v}" for k, v in sorted(self.on.items())), f"mpirun without ranks that did not end by itself: {self.stuck}", f"faults: {self.wrong}"]
         for line in lines:
-            self.tap.say(line)
+            self.tap.say(self.name + line)
             self.tell(line)
         o = self.options
-        self.tap.point(self.kills >= o.kills, "kills", f"{self.kills} >= {o.kills}")
-        self.tap.point(self.phase["tmp"] >= o.min_tmp, "between a .tmp's first byte and its rename", f"{self.phase['tmp']} >= {o.min_tmp}")
-        self.tap.point(self.who["all"] >= o.min_all, "of all ranks", f"{self.who['all']} >= {o.min_all}")
-        self.tap.point(self.runs > 0 and self.resumed > 0, "runs that came to their end", f"{self.runs}, resumed {self.resumed} times")
-        self.tap.point(self.wrong == 0, "no difference, no unreadable newest checkpoint", f"{self.wrong} faults")
+        self.point(self.kills >= o.kills, "kills", f"{self.kills} >= {o.kills}")
+        self.point(self.phase["tmp"] >= o.min_tmp, "between a .tmp's first byte and its rename", f"{self.phase['tmp']} >= {o.min_tmp}")
+        self.point(self.who["all"] >= o.min_all, "of all ranks", f"{self.who['all']} >= {o.min_all}")
+        self.point(self.runs > 0 and self.resumed > 0, "runs that came to their end", f"{self.runs}, resumed {self.resumed} times")
+        self.point(self.wrong == 0, "no difference, no unreadable newest checkpoint", f"{self.wrong} faults")
+
+
+def methods(words):
+    """The names that --method asks for, in the table's order; [None] for none."""
+    asked = [name for word in words for name in {"all": METHODS, "quick": QUICK}.get(word, [word])]
+    return [name for name in METHODS if name in asked] or [None]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("descent")
+    parser.add_argument("--method", action="append", default=[], choices=["quick", "all", *METHODS], metavar="NAME")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--min-tmp", type=int, default=5)
-    parser.add_argument("--min-all", type=int, default=5)
+    parser.add_argument("--min-tmp", type=int)
+    parser.add_argument("--min-all", type=int)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--log")
+    parser.add_argument("--log", type=argparse.FileType("w"))
     options, tap = parser.parse_args(), Tap()
+    few = max(1, options.kills // 4)
+    options.min_tmp, options.min_all = (few if n is None else n for n in (options.min_tmp, options.min_all))
     tap.say(f"seed {options.seed} {' '.join(options.set)}")
     with Folder("kill") as folder:
         (folder.path / "config.yaml").write_text(CONFIG)
-        killer = Killer(Program(options.descent), folder, options, tap)
-        killer.tell(f"kill_resume.py, seed {options.seed}, {options.kills} kills")
-        if killer.reference():
-            killer.go()
-            killer.report()
+        for method in methods(options.method):
+            killer = Killer(Program(options.descent), folder, options, tap, method)
+            killer.tell(f"kill_resume.py, seed {options.seed}, {options.kills} kills")
+            if killer.reference():
+                killer.go()
+                killer.report()
     tap.done()
 
 
