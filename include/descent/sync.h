@@ -85,6 +85,9 @@ DS_API ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *ou
 /* Collective. The run ends after `step` otherwise than by its last step: replicas that train on
  * their own meet; elsewhere nothing happens. Errors: as ds_sync_step. */
 DS_API ds_status ds_sync_meet(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
+/* Collective. `step` was not finite, has been looked into, and the run goes on without it: replicas
+ * that were to meet after it do so. Errors: as ds_sync_step. */
+DS_API ds_status ds_sync_skipped(ds_sync *self, const ds_step *step) DS_NODISCARD;
 
 /* Collective. Optimizer slot s (averaged weights are slot n_slots) as one whole flat block on every
  * rank; and back (each keeps its part). Where replicas train on their own: replica 0's; back, it

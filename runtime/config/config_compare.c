@@ -47,6 +47,21 @@ static bool compare_neutral(const compare_state *s, const char *path)
     return false;
 }
 
+/* An option that only one of the two has, of a plug-in that --set exchanges for another. */
+static bool compare_exchanged(const compare_state *s, const char *path)
+{
+    static const char *const chooser[] = {"optimizer.name", "lr.schedule", "sync.compress",
+                                          "sync.strategy", NULL};
+    static const char *const common[] = {"optimizer.groups", "sync.replicas", NULL};
+    for (size_t k = 0; chooser[k] != NULL; k++) {
+        size_t map = strcspn(chooser[k], ".") + 1;
+        for (size_t i = 0; i < s->n_set && strncmp(path, chooser[k], map) == 0; i++)
+            if (ds_config_edit_covers(s->set[i], chooser[k]))
+                return !compare_among(common, path);
+    }
+    return false;
+}
+
 static void compare_note(compare_state *s, const char *path, const ds_value *a, const ds_value *b)
 {
     if (s->change != NULL) {
@@ -56,6 +71,8 @@ static void compare_note(compare_state *s, const char *path, const ds_value *a, 
     for (size_t i = 0; i < s->n_set; i++)
         if (ds_config_edit_covers(s->set[i], path))
             return;
+    if ((a == NULL || b == NULL) && compare_exchanged(s, path))
+        return;
     const char *comma = s->n == 0 ? "" : ", ";
     if (s->used < s->room)
         s->used += (size_t)snprintf(s->text + s->used, s->room - s->used, "%s%s", comma, path);
@@ -132,11 +149,13 @@ static compare_state compare_begin(const ds_value *a, const ds_value *b)
 {
     const ds_value *root[] = {a, b};
     double early = 0, samples[2], shards[2];
-    bool endless = true, watches = false;
+    bool endless = true, watches = false, local = false;
     for (int i = 0; i < 2; i++) {
         const ds_lr_ops *schedule = compare_schedule(root[i]);
         endless = endless && schedule != NULL && !schedule->needs_total;
         watches = watches || (schedule != NULL && schedule->observe != NULL);
+        local =
+            local || compare_number(root[i], "sync.local_steps", 0) > 0; /* the last step meets */
         double times = compare_number(root[i], "batch.accumulate", 1);
         early += compare_number(root[i], "stop.early.patience", 0);
         samples[i] = compare_number(root[i], "batch.size", -1 - i) * times;
@@ -144,7 +163,7 @@ static compare_state compare_begin(const ds_value *a, const ds_value *b)
     }
     return (compare_state){
         .steer = early > 0 || watches,
-        .extend = !(early > 0) && endless,
+        .extend = !(early > 0) && endless && !local,
         .batch = !(samples[0] < samples[1]) && !(samples[0] > samples[1]) &&
                  !(shards[0] < shards[1]) && !(shards[0] > shards[1]),
     };

@@ -86,7 +86,8 @@ static ds_status snapshot_path(snapshot *self, size_t group, const char *name, c
 static ds_status snapshot_tensors(snapshot *self)
 {
     size_t n_params = ds_model_layout(self->trainer->model)->n_params;
-    for (size_t i = 0; i < n_params * snapshot_groups(self->trainer); i++) {
+    size_t n_groups = snapshot_groups(self->trainer);
+    for (size_t i = 0; i < n_params * n_groups; i++) {
         const ds_param *param = snapshot_param(self, i);
         size_t group = i / n_params;
         char *path = NULL;

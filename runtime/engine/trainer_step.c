@@ -101,6 +101,7 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
     if (!outcome->finite) {
         DS_TRY(ds_agree(self->world, mine));
         DS_TRY(step_not_finite(self, batch, outcome));
+        DS_TRY(ds_sync_skipped(self->sync, &step));
     }
     self->step++;
     if (outcome->finite)

@@ -26,6 +26,7 @@ const ds_sync_ops ds_sync_diloco = {
     .step = ds_local_step,
     .load = ds_local_load,
     .meet = ds_local_meet,
+    .skipped = ds_local_skipped,
     .gather_slot = ds_local_gather_slot,
     .load_slot = ds_local_load_slot,
     .state_at = ds_local_state_at,

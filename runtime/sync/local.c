@@ -138,3 +138,9 @@ ds_status ds_local_step(ds_sync *self, const ds_step *step, ds_outcome *out)
     local->apart = true;
     return local_due(self, local, step->t) ? ds_local_meet(self, step, out) : DS_OK;
 }
+
+ds_status ds_local_skipped(ds_sync *self, const ds_step *step)
+{
+    ds_outcome met = {0};
+    return local_due(self, self->state, step->t) ? ds_local_meet(self, step, &met) : DS_OK;
+}

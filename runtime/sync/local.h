@@ -41,6 +41,8 @@ typedef struct ds_local {
     char **name;          /* (n_names), see local_state.c */
     size_t n_numbers;     /* that the meeting counts */
     char **number;        /* (n_numbers) "meeting_..." */
+    size_t n_codes;       /* blocks that the meeting keeps */
+    char **code;          /* (n_codes) "meeting-..." */
     bool apart;           /* replicas have moved since the last meeting */
     void *first;          /* a strategy's own phase before local training, or NULL */
 } ds_local;
@@ -53,6 +55,7 @@ void ds_local_destroy(ds_sync *self);
 ds_status ds_local_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
 ds_status ds_local_load(ds_sync *self, const float *flat) DS_NODISCARD;
 ds_status ds_local_meet(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
+ds_status ds_local_skipped(ds_sync *self, const ds_step *step) DS_NODISCARD;
 /* local_state.c. Likewise. */
 ds_status ds_local_gather_slot(ds_sync *self, size_t s, float *flat) DS_NODISCARD;
 ds_status ds_local_load_slot(ds_sync *self, size_t s, const float *flat) DS_NODISCARD;

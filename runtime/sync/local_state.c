@@ -9,6 +9,8 @@
 
 #include "local.h"
 
+static const char local_state_meeting[] = "meeting-";
+
 static size_t local_state_slots(const ds_sync *self)
 {
     return self->spec.config->optimizer->n_slots;
@@ -47,6 +49,18 @@ static ds_status local_state_name(ds_sync *self, const ds_local *local, local_bl
                            inner->slot_name[block.slot]);
 }
 
+/* Movements are no gradients: what the exact strategy keeps for its codec has names of its own. */
+static ds_status local_state_codes(ds_sync *self, ds_local *local)
+{
+    while (ds_exchange_state_at(local->meeting, local->n_codes) != NULL)
+        local->n_codes++;
+    DS_TRY(ds_arena_take(self->arena, local->n_codes, sizeof *local->code, "sync", &local->code));
+    for (size_t i = 0; i < local->n_codes; i++)
+        DS_TRY(ds_arena_printf(self->arena, &local->code[i], "%s%s", local_state_meeting,
+                               ds_exchange_state_at(local->meeting, i)));
+    return DS_OK;
+}
+
 ds_status ds_local_state_create(ds_sync *self, ds_local *local)
 {
     size_t R = (size_t)self->spec.plan->replicas;
@@ -61,7 +75,7 @@ ds_status ds_local_state_create(ds_sync *self, ds_local *local)
                          &local->number));
     for (size_t i = 0; ds_exchange_number_at(local->meeting, i, &number); i++)
         DS_TRY(ds_arena_printf(self->arena, &local->number[i], "meeting_%s", number.name));
-    return DS_OK;
+    return local_state_codes(self, local);
 }
 
 /* Does it hold anything that the run's own blocks do not? */
@@ -86,7 +100,9 @@ const char *ds_local_state_at(const ds_sync *self, size_t i)
 {
     const ds_local *local = self->state;
     size_t at = local_state_find(self, local, &i);
-    return at < local->n_names ? local->name[at] : ds_exchange_state_at(local->meeting, i);
+    if (at < local->n_names)
+        return local->name[at];
+    return i < local->n_codes ? local->code[i] : NULL;
 }
 
 /* The replica if it is this rank's, else NULL. */
@@ -150,8 +166,12 @@ static ds_status local_state_code(ds_sync *self, ds_local *local, const ds_sync_
 {
     char name[64];
     int lo = 0, hi = 0, R = self->spec.plan->replicas, then = saved->replicas;
-    if (then == R || then <= 0 || sscanf(saved->name, "residual-%d-%d", &lo, &hi) != 2)
-        return ds_exchange_load_state(local->meeting, saved->name, flat, used);
+    size_t n = sizeof local_state_meeting - 1;
+    if (strncmp(saved->name, local_state_meeting, n) != 0)
+        return DS_OK;
+    const char *inner = saved->name + n;
+    if (then == R || then <= 0 || sscanf(inner, "residual-%d-%d", &lo, &hi) != 2)
+        return ds_exchange_load_state(local->meeting, inner, flat, used);
     int place = (int)((int64_t)lo * R / then);
     snprintf(name, sizeof name, "residual-%d-%d", place, place + 1);
     return ds_exchange_load_state(local->meeting, name, flat, used);

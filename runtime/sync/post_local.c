@@ -110,6 +110,11 @@ static ds_status post_local_meet(ds_sync *self, const ds_step *step, ds_outcome 
     return post_local_of(self)->over ? ds_local_meet(self, step, out) : DS_OK;
 }
 
+static ds_status post_local_skipped(ds_sync *self, const ds_step *step)
+{
+    return post_local_of(self)->over ? ds_local_skipped(self, step) : DS_OK;
+}
+
 static ds_status post_local_gather_slot(ds_sync *self, size_t s, float *flat)
 {
     const post_local *first = post_local_of(self);
@@ -175,6 +180,7 @@ const ds_sync_ops ds_sync_post_local = {
     .step = post_local_step,
     .load = post_local_load,
     .meet = post_local_meet,
+    .skipped = post_local_skipped,
     .gather_slot = post_local_gather_slot,
     .load_slot = post_local_load_slot,
     .state_at = post_local_state_at,

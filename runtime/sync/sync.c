@@ -242,6 +242,13 @@ ds_status ds_sync_meet(ds_sync *self, const ds_step *step, ds_outcome *out)
     return sync_told(self, self->ops->meet(self, step, out), "meeting of replicas");
 }
 
+ds_status ds_sync_skipped(ds_sync *self, const ds_step *step)
+{
+    if (self->ops->skipped == NULL)
+        return DS_OK;
+    return sync_told(self, self->ops->skipped(self, step), "meeting of replicas");
+}
+
 ds_status ds_sync_gather_slot(ds_sync *self, size_t s, float *flat)
 {
     DS_ASSERT(s < ds_plan_slots(self->spec.config));

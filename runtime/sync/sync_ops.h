@@ -37,6 +37,9 @@ struct ds_sync_ops {
     /* Collective. Bring together what is apart, outside the strategy's own rhythm; NULL: nothing
      * ever is. */
     ds_status (*meet)(ds_sync *self, const ds_step *step, ds_outcome *out);
+    /* Collective. The step was not finite and the run goes on: what is due all the same; NULL:
+     * nothing. */
+    ds_status (*skipped)(ds_sync *self, const ds_step *step);
     ds_status (*gather_slot)(ds_sync *self, size_t s, float *flat);
     ds_status (*load_slot)(ds_sync *self, size_t s, const float *flat);
     /* State besides, see sync.h; NULL: none. */

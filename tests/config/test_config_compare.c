@@ -53,6 +53,54 @@ START_TEST(what_shapes_the_numbers_is_compared)
 }
 END_TEST
 
+/* FULL with `first` against FULL with `sets`, of which all but sets[0] are said by --set. */
+static void expect_differ(const char *first, size_t n_sets, const char *const *sets,
+                          const char *expected)
+{
+    char differ[512];
+    size_t n = 99;
+    ds_config *a = config_of(FULL, 1, &first), *b = config_of(FULL, n_sets, sets);
+    ck_assert_int_eq(ds_config_compare(a, b, n_sets - 1, sets + 1, sizeof differ, differ, &n),
+                     DS_OK);
+    printf("# %s, then %s: '%s'\n", first, sets[n_sets - 1], differ);
+    ck_assert_str_eq(differ, expected);
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+
+START_TEST(another_plug_in_has_other_options)
+{
+    const char *const none[] = {"sync={strategy: exact}", "sync.compress=none"};
+    const char *const fp16[] = {"sync={strategy: exact}", "sync.compress=fp16"};
+    const char *const block[] = {"sync={compress: int8, block: 64}", "seed=42"};
+    const char *const local[] = {"sync={strategy: exact}", "sync.strategy=local-sgd"};
+    const char *const replicas[] = {"sync={replicas: 3}", "sync.strategy=local-sgd"};
+    expect_differ("sync={compress: int8, block: 32}", 2, none, "");
+    expect_differ("sync={compress: int8, block: 32}", 2, fp16, "");
+    expect_differ("sync={compress: int8, block: 32}", 2, block, "sync.block");
+    expect_differ("sync={strategy: exact}", 2, local, "");
+    expect_differ("sync={strategy: exact}", 2, replicas, "sync.replicas");
+}
+END_TEST
+
+/* Replicas meet at the run's last step: its length shapes their numbers. */
+START_TEST(local_training_has_a_length)
+{
+    const char *const sets[] = {"lr={schedule: constant}", "sync={strategy: local-sgd}",
+                                "train.max_steps=71", "stop.early.patience=0"};
+    char differ[512];
+    size_t n = 0;
+    const char *const before[] = {sets[0], sets[1], sets[3]};
+    ds_config *a = config_of(FULL, 3, before), *b = config_of(FULL, 4, sets);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "train.max_steps");
+    ck_assert_int_eq(ds_config_compare(a, b, 1, &sets[2], sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "");
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
 START_TEST(edited_keys_may_differ)
 {
     char differ[512], tiny[8];
@@ -120,6 +168,8 @@ int main(void)
 {
     TCase *t = tcase_create("config compare");
     tcase_add_loop_test(t, what_shapes_the_numbers_is_compared, 0, LENGTH(changes));
+    tcase_add_test(t, another_plug_in_has_other_options);
+    tcase_add_test(t, local_training_has_a_length);
     tcase_add_test(t, edited_keys_may_differ);
     tcase_add_test(t, accumulation_is_the_same_axis);
     tcase_add_loop_test(t, length_shapes_numbers_by_the_schedule, 0, 4);
