@@ -170,10 +170,11 @@ static double bench_bound(const ds_world *world, const reduce_run *run, int64_t 
 
 static void bench_reduce_head(const ds_world *world, const reduce_run *run)
 {
+    int hosts = ds_world_hosts(world);
     if (run->json)
         return;
-    printf("%d ranks on %d hosts, median of %lld rounds; ", ds_world_size(world),
-           ds_world_hosts(world), (long long)run->rounds);
+    printf("%d ranks on %d host%s, median of %lld rounds; ", ds_world_size(world), hosts,
+           hosts == 1 ? "" : "s", (long long)run->rounds);
     if (run->bandwidth > 0)
         printf("bandwidth %s: %.4g MB/s (%.4g Mbit/s)\n\n", run->measured ? "measured" : "given",
                run->bandwidth * 1e-6, run->bandwidth * 8e-6);

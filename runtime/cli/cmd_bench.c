@@ -1,6 +1,8 @@
 /* descent bench: one file a benchmark, bench_NAME.c, and one line in the table here. */
 #include <string.h>
 
+#include "descent/value.h"
+
 #include "args.h"
 #include "bench_kinds.h"
 #include "command.h"
@@ -24,7 +26,13 @@ static ds_status bench_find(const char *name, const bench_kind **out)
             *out = &bench_table[i];
             return DS_OK;
         }
-    return DS_FAIL(DS_ERR_USAGE, "bench: no benchmark '%s'; there are gemm and reduce", name);
+    const char *names[BENCH_KINDS];
+    for (size_t i = 0; i < BENCH_KINDS; i++)
+        names[i] = bench_table[i].name;
+    const char *closest = ds_closest(name, BENCH_KINDS, names);
+    return DS_FAIL(DS_ERR_USAGE, "bench: unknown '%s'%s%s%s; expected gemm or reduce", name,
+                   closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
+                   closest == NULL ? "" : "')");
 }
 
 /* Options alone mean gemm. */

@@ -208,8 +208,11 @@ static ds_status data_run(ds_world *world, int argc, char **argv)
     DS_TRY(args_expect("data", &positional, 2, 2, "info or stats, and a config or data file"));
     const char *what = positional.item[0], *path = positional.item[1];
     bool info = strcmp(what, "info") == 0;
+    const char *const names[] = {"info", "stats"}, *closest = ds_closest(what, 2, names);
     DS_CHECK(info || strcmp(what, "stats") == 0, DS_ERR_USAGE,
-             "data: unknown '%s'; expected info or stats", what);
+             "data: unknown '%s'%s%s%s; expected info or stats", what,
+             closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
+             closest == NULL ? "" : "')");
     data_view *view = info ? data_info : data_stats;
     return data_is_config(path) ? data_config(world, path, &set, view) : data_file(path, view);
 }

@@ -130,9 +130,15 @@ static ds_status export_file(const export_writer *writer, const export_set *set,
 static ds_status export_open(const char *argument, bool salvage, char path[4096], ds_checkpoint **c)
 {
     bool good = false;
+    char why[1024];
     DS_TRY(ds_checkpoint_resolve(argument, 4096, path));
-    if (!salvage)
-        return ds_checkpoint_open(path, c);
+    if (!salvage) {
+        ds_status st = ds_checkpoint_open(path, c);
+        if (st != DS_ERR_CHECKPOINT || strstr(ds_last_error(), ": damaged: ") == NULL)
+            return st;
+        snprintf(why, sizeof why, "%s", ds_last_error());
+        return DS_FAIL(st, "%s; with --salvage what is whole is exported", why);
+    }
     DS_TRY(ds_checkpoint_salvage(path, c, &good));
     if (!good)
         ds_log(DS_LOG_WARN, "%s", ds_last_error());

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "descent/log.h"
 #include "descent/value.h"
 
 #include "args.h"
@@ -70,7 +71,10 @@ static ds_status inspect_file(const char *argument, const inspect_options *o)
     if (o->tensor != NULL) {
         size_t i;
         DS_TRY(inspect_find(c, o->tensor, &i));
-        return inspect_values(c, i, o);
+        DS_TRY(inspect_values(c, i, o));
+        if (!good)
+            ds_log(DS_LOG_WARN, "%s; this tensor is whole", damage);
+        return DS_OK;
     }
     inspect_subject subject = {c, path, damage, o->histogram};
     DS_TRY(o->json ? inspect_json(&subject) : inspect_tree(&subject));

@@ -100,17 +100,24 @@ static bool curves_taken(const curves *self, const char *label)
     return false;
 }
 
-static ds_status curves_lines(FILE *file, const char *label, const char *what, curves *out)
+/* A line that was cut off is passed over; a file of which no line is an event is no metrics.jsonl.
+ */
+static ds_status curves_lines(FILE *file, const char *path, const char *label, const char *what,
+                              curves *out)
 {
     char *line = NULL;
-    size_t room = 0;
+    size_t room = 0, lines = 0, events = 0;
     ds_status st = DS_OK;
-    while (st == DS_OK && getline(&line, &room, file) > 0) {
+    for (; st == DS_OK && getline(&line, &room, file) > 0; lines++) {
         cJSON *event = cJSON_Parse(line);
+        events += cJSON_GetObjectItemCaseSensitive(event, "event") != NULL;
         st = curves_event(out, label, what, event);
         cJSON_Delete(event);
     }
     free(line);
+    if (st == DS_OK && lines > 0 && events == 0)
+        return DS_FAIL(DS_ERR_USAGE, "plot: %s: not a run's metrics; expected a run's directory",
+                       path);
     return st;
 }
 
@@ -131,7 +138,7 @@ ds_status curves_read(const char *run, const char *what, curves *out)
     snprintf(numbered, sizeof numbered, "%s", label);
     for (int k = 2; curves_taken(out, numbered); k++) /* runs of one name */
         snprintf(numbered, sizeof numbered, "%.120s (%d)", label, k);
-    ds_status status = curves_lines(file, numbered, what, out);
+    ds_status status = curves_lines(file, path, numbered, what, out);
     out->n_runs++;
     fclose(file);
     return status;

@@ -1,6 +1,7 @@
 /* gnuplot reads a script with the numbers in it from a file without a name and writes the picture
- * to its standard output. No shell, no file name inside the script, none of the user's gnuplot
- * settings. */
+ * to its standard output, memory without a name: its png terminal says nothing when a disk is full,
+ * so this program does the writing. No shell, no file name inside the script, none of the user's
+ * gnuplot settings. */
 #include "gnuplot.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -139,7 +141,22 @@ static ds_status gnuplot_run(int in, int out)
         DS_CHECK(errno == EINTR, DS_ERR_INTERNAL, "waiting for gnuplot: %s", strerror(errno));
     struct stat st;
     DS_CHECK(WIFEXITED(state) && WEXITSTATUS(state) == 0 && fstat(out, &st) == 0 && st.st_size > 0,
-             DS_ERR_WRITE, "gnuplot failed with state %d; is the disk full?", state);
+             DS_ERR_INTERNAL,
+             "gnuplot made no picture (wait status %d); leave out --out for a plot in the terminal",
+             state);
+    return DS_OK;
+}
+
+static ds_status gnuplot_copy(int from, FILE *to)
+{
+    char piece[1 << 14];
+    ssize_t n = 0;
+    DS_CHECK(lseek(from, 0, SEEK_SET) == 0, DS_ERR_INTERNAL, "gnuplot's picture: %s",
+             strerror(errno));
+    while ((n = read(from, piece, sizeof piece)) > 0)
+        if (fwrite(piece, 1, (size_t)n, to) != (size_t)n)
+            return DS_OK; /* outfile_close says so */
+    DS_CHECK(n == 0, DS_ERR_INTERNAL, "gnuplot's picture: %s", strerror(errno));
     return DS_OK;
 }
 
@@ -152,8 +169,15 @@ static ds_status gnuplot_picture(size_t n, const gnuplot_panel *panel, bool svg,
     if (fflush(script) != 0 || ferror(script))
         st = DS_FAIL(DS_ERR_WRITE, "gnuplot: no room for gnuplot's script: %s", strerror(errno));
     rewind(script);
+    int picture = memfd_create("descent-picture", MFD_CLOEXEC);
+    if (st == DS_OK && picture < 0)
+        st = DS_FAIL(DS_ERR_NOMEM, "gnuplot: no memory for the picture: %s", strerror(errno));
     if (st == DS_OK)
-        st = gnuplot_run(fileno(script), fileno(file));
+        st = gnuplot_run(fileno(script), picture);
+    if (st == DS_OK)
+        st = gnuplot_copy(picture, file);
+    if (picture >= 0)
+        close(picture);
     fclose(script);
     return st;
 }

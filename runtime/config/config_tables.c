@@ -216,7 +216,9 @@ const ds_option ds_config_watch_options[] = {
 
 /* What the owners of data and model read; listed here so that `descent list keys` is complete. */
 static const ds_option tables_source_options[] = {
-    {.name = "format", .choices = "idx, csv, hdf5, synthetic", .help = "how the data is kept"},
+    {.name = "format",
+     .choices = "idx, csv, hdf5, synthetic, text, tokens",
+     .help = "how the data is kept"},
     {.name = "images", .choices = "path", .help = "idx: file of images, .gz or not"},
     {.name = "labels", .choices = "path", .help = "idx: file of labels"},
     {.name = "path", .choices = "path", .help = "csv, hdf5: the file"},

@@ -171,6 +171,8 @@ ds_status ds_config_edit(ds_arena *arena, ds_value *root, const char *edit)
     ds_value at = {.source = source};
     if (path[0] == '.' || path[n - 1] == '.' || strstr(path, "..") != NULL)
         return ds_value_fail(&at, "the key has an empty part, expected names joined by dots");
+    if (edit[n + 1 + strspn(edit + n + 1, " \t\n")] == '\0')
+        return ds_value_fail(&at, "no value after '='; write %.80s=null for the default", path);
     DS_TRY(ds_yaml_parse(arena, source, false, edit + n + 1, &value));
     if (value == NULL) {
         DS_TRY(ds_value_scalar(arena, NULL, "", &value));

@@ -120,6 +120,8 @@ static ds_status create_data_range(const ds_trainer *self, const ds_dataset *dat
 static ds_status create_data_ids(const ds_trainer *self, const ds_dataset *data, const char *split)
 {
     const ds_layer *first = ds_model_layer(self->model, 0);
+    for (size_t i = 1; first->ops->view && i < ds_model_n_layers(self->model); i++)
+        first = ds_model_layer(self->model, i);
     if (!first->ops->reads_ids)
         return DS_OK;
     if (self->config->data.normalize != DS_NORMALIZE_NONE)

@@ -77,6 +77,10 @@ static const struct {
             {"momentm", "momentum"},
             {"warmup", "warmup_steps"},
             {"l", "lr"},
+            {"newton_sgd", "sgd"}, /* a word of its own */
+            {"msgd", "sgd"},
+            {"newtonsgd", NULL},
+            {"adxx", NULL}, /* half of four letters */
             {"zebra_crossing", NULL},
             {"xy", NULL},
             {"", NULL}};

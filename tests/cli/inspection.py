@@ -294,6 +294,21 @@ def test_pictures(top, a, b, plain):
               struct.unpack(">II", head[16:]))
     done = run("plot", a, "--out", top / "no/p.svg")
     tap.point(one_line(done, 74) and not list(top.glob("*.tmp")), "plot: no such folder", done.stderr)
+    test_full_disk(top, a)
+
+
+def test_full_disk(top, a):
+    """gnuplot's png terminal ends with 0 when its output does not fit: a cut picture must not pass for one."""
+    disk = top / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "descent", disk], capture_output=True).returncode:
+        return tap.skip("plot: full disk", "no tmpfs can be mounted here")
+    try:
+        (disk / "x").write_bytes(bytes(56 << 10))
+        done = run("plot", a, "--out", disk / "p.png")
+        tap.point(one_line(done, 74) and [p.name for p in disk.iterdir()] == ["x"], "plot: full disk", done.stderr)
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 with tempfile.TemporaryDirectory(prefix="descent-") as name:

@@ -15,7 +15,7 @@ static const struct {
     {"data.normalize=unit", "data.normalize"},
     {"data.train.images=elsewhere", ""},
     {"data.validation.target=z", "data.validation.target"},
-    {"data.test=", ""},
+    {"data.test=null", ""},
     {"name=other", ""},
     {"train.log_every=3", ""},
     {"train.eval_every=3", ""},

@@ -204,6 +204,8 @@ static const struct {
      "--set train.epochs: not valid YAML: flow sequence without a closing bracket"},
     {"batch={size: 4, size: 5}", "--set batch: key 'size' is given twice"},
     {"train.epochs=",
+     "--set train.epochs: no value after '='; write train.epochs=null for the default"},
+    {"train.epochs=null",
      "spiral.yaml:3:1: train: no end: epochs and max_steps are both 0 or missing, expected one of "
      "them, as epochs: 5 or max_steps: 1000"},
 };

@@ -29,7 +29,7 @@ def parse():
 def run(options, hosts, interface, overlap):
     """The run's last event, None where it failed."""
     edits = [f"batch={{size: {options.batch}, shards: 8}}", f"sync.overlap={overlap}", f"train={{max_steps: {options.steps}, eval_every: 0}}",
-             "checkpoint.every_steps=0", "data.test=", "data.validation={fraction: 0.001}", *options.set]
+             "checkpoint.every_steps=0", "data.test=null", "data.validation={fraction: 0.001}", *options.set]
     with Folder("overlap") as folder:
         out = folder.path / "run"
         sets = [word for edit in edits for word in ("--set", edit)]

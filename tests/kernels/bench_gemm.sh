@@ -32,6 +32,6 @@ refused "'5x7' is no shape" gemm --shapes 5x7
 refused "sides from 1" gemm --shapes 0x4x4
 refused "million elements" gemm --shapes 60000x60000x60000
 refused "no kernel table 'blas'" gemm --table blas
-refused "no benchmark 'reduse'" reduse
+refused "unknown 'reduse' (closest: 'reduce')" reduse
 echo "1..$n"
 exit $bad

@@ -42,12 +42,16 @@ static size_t closest_distance(const char *a, size_t n, const char *b, size_t m)
     return above[m];
 }
 
-/* "warmup" for "warmup_steps", "batch_size" for "size": as far as the longest near miss. */
+/* "warmup" for "warmup_steps", "batch_size" for "size": as far as the longest near miss. A short
+ * end must be a word of its own: "eps" is none of "steps". */
 static bool closest_part(const char *a, size_t n, const char *b, size_t m)
 {
     if (n > m)
         return closest_part(b, m, a, n);
-    return n >= 3 && (strncasecmp(a, b, n) == 0 || strcasecmp(a, b + (m - n)) == 0);
+    if (n < 3 || strncasecmp(a, b, n) == 0)
+        return n >= 3;
+    bool word = m == n || !isalnum((unsigned char)b[m - n - 1]);
+    return (word || n > 3) && strcasecmp(a, b + (m - n)) == 0;
 }
 
 const char *ds_closest(const char *wrong, size_t n, const char *const *names)
@@ -58,7 +62,7 @@ const char *ds_closest(const char *wrong, size_t n, const char *const *names)
         size_t m = strlen(names[i]), longer = m > length ? m : length;
         if (m > LONGEST)
             continue;
-        size_t limit = (longer + 2) / 3, d = closest_distance(wrong, length, names[i], m);
+        size_t limit = (longer + 1) / 3, d = closest_distance(wrong, length, names[i], m);
         if (d > limit && closest_part(wrong, length, names[i], m))
             d = limit;
         if (d <= limit && d < longer && d < best) {

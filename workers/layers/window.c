@@ -41,6 +41,10 @@ static ds_status window_padding(const ds_layer *layer, const ds_value *value, ds
 {
     bool same = !ds_value_is_null(value) && value->kind == DS_VALUE_SCALAR &&
                 strcmp(value->text, "same") == 0;
+    if (!same && !ds_value_is_null(value) && value->kind == DS_VALUE_SCALAR &&
+        strspn(value->text, "+-0123456789.") == 0)
+        return ds_value_fail(value, "layer '%s': padding is '%.60s', expected a number or same",
+                             layer->name, value->text);
     if (!same)
         return window_pair(layer, "padding", value, &self->ph, &self->pw);
     if (self->kh % 2 == 0 || self->kw % 2 == 0 || self->sh != 1 || self->sw != 1)

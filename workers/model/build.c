@@ -152,6 +152,16 @@ static ds_status build_flow(ds_model *model, ds_layer *layer)
     return DS_OK;
 }
 
+/* Token ids are the sample itself: behind a layer that computes they would be no whole numbers. */
+static ds_status build_ids(const ds_model *model, const ds_layer *layer)
+{
+    for (const ds_layer *l = model->layer; layer->ops->reads_ids && l < layer; l++)
+        DS_CHECK(l->ops->view, DS_ERR_USAGE,
+                 "layer '%s' reads token ids, layer '%s' before it gives none: put '%s' first",
+                 layer->name, l->name, layer->name);
+    return DS_OK;
+}
+
 /* What may share a block has its stride. */
 static void build_strides(ds_model *model, size_t i)
 {
@@ -173,6 +183,7 @@ static ds_status build_prepare(ds_layer_builder *builder)
         ds_layer *layer = &model->layer[i];
         layer->in = shape;
         layer->followed_by = build_followed_by(model, i);
+        DS_TRY(ds_build_at(builder->at[i], build_ids(model, layer)));
         DS_TRY(ds_build_at(builder->at[i], build_flow(model, layer)));
         DS_TRY(ds_build_at(builder->at[i], layer->ops->prepare(layer, builder)));
         shape = layer->out;
