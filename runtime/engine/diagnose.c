@@ -1,6 +1,6 @@
-/* A step that is not finite: the rank that owns the first bad shard replays its replica's shards
- * one by one, layer by layer, and tells all. The flag of a step names the first shard of a bad pass
- * or replica, so the owner looks for the culprit from there on. */
+/* A step that is not finite: the rank that owns the first bad shard replays its shards one by
+ * one, layer by layer, and tells all. The flag of a step names the first shard of a bad pass or
+ * replica, so the owner looks for the culprit from there on. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,19 +35,28 @@ static void diagnose_rows(const batch_source *batch, const ds_shard *shard,
         snprintf(text + used, room - used, " of the training data, counted from 0");
 }
 
-/* Shards from `from` to the end of its replica, on the rank that computes them. */
+/* " of replica 1", where replicas train on their own; else nothing. */
+static const float *diagnose_params(ds_trainer *self, int shard, size_t room, char *who)
+{
+    size_t at = diagnose_node(self->plan, shard);
+    const ds_node *node = &self->plan->node[at];
+    const float *params = ds_sync_node_params(self->sync, at - self->plan->node_begin[node->rank]);
+    bool own = params != ds_sync_params(self->sync);
+    who[0] = '\0';
+    if (own)
+        snprintf(who, room, " of replica %d", node->replica);
+    return params;
+}
+
+/* Shards from `from` on, of the rank that computes them: a pass may be of several nodes. */
 static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, int from, size_t room,
                                  char *text)
 {
-    size_t at = diagnose_node(self->plan, from);
-    const ds_node *node = &self->plan->node[at];
-    int rank = node->rank, end = ds_plan_replica_shard(self->plan, node->replica + 1);
-    const float *params = ds_sync_node_params(self->sync, at - self->plan->node_begin[rank]);
-    char who[96] = "";
-    if (params != ds_sync_params(self->sync))
-        snprintf(who, sizeof who, " of replica %d", node->replica);
+    int rank = ds_world_rank(self->world), end = ds_plan_shard_begin(self->plan, rank + 1);
+    char who[32];
     for (int k = from; k < end; k++) {
         ds_diagnosis found;
+        const float *params = diagnose_params(self, k, sizeof who, who);
         gradient_fetch(self, batch, k, k + 1);
         DS_TRY(ds_model_diagnose(self->training, params, self->step, &self->shard[k], &found));
         if (found.text[0] == '\0')
@@ -58,6 +67,7 @@ static ds_status diagnose_shards(ds_trainer *self, const batch_source *batch, in
         diagnose_rows(batch, &self->shard[k], &found, room, text);
         return DS_OK;
     }
+    (void)diagnose_params(self, from, sizeof who, who);
     snprintf(text, room,
              "step %lld, shards %d to %d%s on rank %d (%s): finite one by one, not in their sum",
              (long long)self->step + 1, from, end - 1, who, rank, ds_world_host(self->world));

@@ -141,6 +141,8 @@ class Life:
             met += done.code == 0 and any(f"skipped step {step}" in done.err for step in (3, 6, last))
             good = done.code == 0 and all(apart[step] == 0 for step in (3, 6, last))
             self.tap.point(good, f"seed {seed}, {last} steps: replicas meet", apart)
+        done = self.program.train(config, self.folder / "huge-code", "--set", "train.epochs=1", "--set", "sync={compress: int8, replicas: 4}", ranks=2)
+        self.tap.point(done.code == 0 and "row 64 of the training data" in done.err, "in a pass of several replicas' shards the sample is named", done.err[:200])
         self.tap.point(met > 0, "some of the steps left out were a round's last", met)
 
     def others(self, whole):
