@@ -102,6 +102,8 @@ static void lifeline_asked(void *context, int64_t killed_ns)
     if (lifeline_end_ns == 0)
         lifeline_end_ns = killed_ns;
     lifeline_flag = 1;
+    if (!ds_status_file_is_open(self->dir)) /* it was stopped, and the others have had to leave */
+        return;
     lifeline_resumable(self, lifeline_stands(self) < 0
                                  ? "asked to stop; no checkpoint yet"
                                  : "asked to stop; the checkpoint of this step stands");

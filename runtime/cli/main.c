@@ -112,7 +112,9 @@ static bool main_speaks(void)
 {
     const char *rank = getenv("OMPI_COMM_WORLD_RANK");
     if (rank == NULL)
-        rank = getenv("PMIX_RANK"); /* srun --mpi=pmix */
+        rank = getenv("PMI_RANK"); /* other MPIs' mpirun */
+    if (rank == NULL)
+        rank = getenv("PMIX_RANK"); /* srun --mpi=pmix; Open MPI alone sets it too */
     if (rank == NULL)
         rank = getenv("SLURM_PROCID"); /* srun */
     return rank == NULL || strcmp(rank, "0") == 0;

@@ -112,6 +112,24 @@ static ds_status session_refuse_strangers(void)
     return DS_OK;
 }
 
+/* The same by another MPI's mpirun (or one that a container or a PMIx keeps apart from this one).
+ */
+static ds_status session_refuse_foreign(void)
+{
+    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"};
+    size_t i = 0;
+    while (i + 1 < sizeof sizes / sizeof *sizes && getenv(sizes[i]) == NULL)
+        i++;
+    const char *text = getenv(sizes[i]);
+    long ranks = text == NULL ? 0 : strtol(text, NULL, 10);
+    DS_CHECK(ranks <= 1, DS_ERR_USAGE,
+             "a launcher started %ld processes (%s), but each is alone, a world of one rank: "
+             "another MPI's mpirun? expected the mpirun of the Open MPI that descent was built "
+             "with",
+             ranks, sizes[i]);
+    return DS_OK;
+}
+
 ds_status ds_session_begin(int *argc, char ***argv)
 {
     if (getenv("PMIX_RANK") == NULL && (getenv("PMI_RANK") == NULL || !session_knows_pmi()))
@@ -135,6 +153,8 @@ ds_status ds_session_world(ds_world **out)
     leak_resume();
     if (st == DS_OK && ds_world_size(*out) == 1) {
         st = session_refuse_strangers();
+        if (st == DS_OK)
+            st = session_refuse_foreign();
         if (st != DS_OK)
             ds_world_destroy(out);
     }

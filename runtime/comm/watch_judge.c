@@ -1,7 +1,8 @@
 /* Who holds up the run? A rank that waits for another is not late; one that works shows it. So late
  * is who neither waits nor works, and who has fallen silent while rank 0 waits: a stopped process,
  * a lost host or a dead link look alike from here. Where all wait and none is silent, the way
- * between two of them is shut, and nobody is to blame. Cost: ranks a look. */
+ * between two of them is shut, and nobody is to blame. Who was never heard (a firewall) may be at
+ * work: there patience is longer. Cost: ranks a look. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,10 +24,18 @@ static int64_t judge_idle(const watch_table *t, int rank)
     return t->seen[rank].state.idle_ns + (rank == 0 ? 0 : t->now - t->seen[rank].heard_ns);
 }
 
+static bool judge_deaf(const watch_table *t, int rank)
+{
+    return rank != 0 && !t->seen[rank].heard && t->seen[0].state.waiting &&
+           judge_idle(t, 0) > WATCH_DEAF * t->timeout_ns;
+}
+
 static bool judge_late(const watch_table *t, int rank)
 {
     const watch_seen *seen = &t->seen[rank];
-    if (!seen->heard || seen->gone)
+    if (!seen->heard)
+        return judge_deaf(t, rank);
+    if (seen->gone)
         return false;
     if (judge_silence(t, rank) > t->timeout_ns)
         return judge_idle(t, 0) > t->timeout_ns;
@@ -53,7 +62,11 @@ static void judge_name(const watch_table *t, int rank, size_t room, char *text)
     int n = snprintf(text, room, "rank %d of %d on %s", rank, t->size, t->host + rank * WATCH_HOST);
     text += n;
     room -= (size_t)n;
-    if (judge_silence(t, rank) > t->timeout_ns)
+    if (!t->seen[rank].heard)
+        snprintf(text, room,
+                 " (never heard: no UDP between it and rank 0, which has waited for %.0f s)",
+                 (double)judge_idle(t, 0) * 1e-9);
+    else if (judge_silence(t, rank) > t->timeout_ns)
         snprintf(text, room,
                  " (silent for %.0f s: stopped, or its host or link is down; last seen in %s, step "
                  "%" PRId64 ")",

@@ -56,7 +56,7 @@ typedef struct watch_table {
     const watch_seen *seen; /* (size); [0] is rank 0's own, of now */
     const char *host;       /* (size) names of WATCH_HOST bytes */
 } watch_table;
-enum { WATCH_HOST = 64 };
+enum { WATCH_HOST = 64, WATCH_DEAF = 4 }; /* timeouts of patience with who is not heard */
 /* True: somebody is late, and `line` says who. */
 bool watch_judge(const watch_table *table, size_t room, char *line);
 

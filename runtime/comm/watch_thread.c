@@ -201,7 +201,7 @@ static void thread_judge_alone(ds_watch *self, int64_t now)
     int64_t turn = (w->rank < 5 ? w->rank - 1 : 4) * thread_second;
     int64_t patience = self->timeout_ns + 2 * thread_second + turn;
     if (!self->reached)
-        patience = 4 * self->timeout_ns + turn;
+        patience = WATCH_DEAF * self->timeout_ns + 2 * thread_second + turn;
     int64_t silent = first->heard ? now - first->heard_ns : now - self->start_ns;
     int64_t idle = now - self->idle_from_ns;
     if (first->gone || idle < patience || silent < patience)

@@ -56,11 +56,25 @@ START_TEST(nobody)
                                 {true, 0, 900, 1, EXCHANGES}};
     ck_assert_str_eq(verdict(uneven), "");
     /* One never heard (a firewall) may be at work. */
-    const seen wall[RANKS] = {{true, 0, 900, 1, EXCHANGES},
+    const seen wall[RANKS] = {{true, 0, 239, 1, EXCHANGES},
                               {false, 0, 0, 0, 0},
-                              {true, 1, 900, 1, EXCHANGES},
-                              {true, 0, 900, 1, EXCHANGES}};
+                              {true, 1, 239, 1, EXCHANGES},
+                              {true, 0, 239, 1, EXCHANGES}};
     ck_assert_str_eq(verdict(wall), "");
+}
+END_TEST
+
+/* Behind a wall nobody can tell a stopped rank from one at work: after four timeouts it is stopped.
+ */
+START_TEST(never_heard)
+{
+    const seen wall[RANKS] = {{true, 0, 241, 1, EXCHANGES},
+                              {false, 0, 0, 0, 0},
+                              {true, 1, 241, 1, EXCHANGES},
+                              {true, 0, 241, 1, EXCHANGES}};
+    const char *line = verdict(wall);
+    ck_assert_ptr_nonnull(strstr(line, "late: rank 1 of 4 on b (never heard"));
+    ck_assert_ptr_null(strstr(line, ", rank"));
 }
 END_TEST
 
@@ -114,6 +128,7 @@ int main(void)
 {
     TCase *c = tcase_create("judge");
     tcase_add_test(c, nobody);
+    tcase_add_test(c, never_heard);
     tcase_add_test(c, one);
     tcase_add_test(c, several);
     return run_suite(c);

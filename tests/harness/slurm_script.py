@@ -231,6 +231,13 @@ def strangers():
         result = program.run("train", CONFIG, "--dry-run", env=env, ranks=ranks)
         good = result.code == code and (code == 0 or (len(result.errors()) == 1 and word in result.errors()[0]))
         tap.point(good, name, f"code {result.code}\n{result}")
+    foreign = {"PMI_RANK": "0", "PMI_SIZE": "3"}
+    for name, env, ranks, code in (("another MPI's mpirun -n 3", foreign, 0, 2), ("its mpirun -n 1", {**foreign, "PMI_SIZE": "1"}, 0, 0),
+                                   ("mpirun -n 1 below it", foreign, 1, 0)):
+        result = program.run("train", CONFIG, "--dry-run", env=env, ranks=ranks)
+        tap.point(result.code == code and (code == 0 or (len(result.errors()) == 1 and "3 processes (PMI_SIZE)" in result.err)), name, f"code {result.code}\n{result}")
+    result = program.run("train", CONFIG, "--dry-run", env={**foreign, "PMI_RANK": "1"})
+    tap.point(result.code == 2 and not result.err, "the other two say nothing", f"code {result.code}\n{result}")
     result = program.run("train", CONFIG, "--dry-run", env={**many, "SLURM_PROCID": "3"})
     tap.point(result.code == 2 and not result.err, "the others of them say nothing", f"code {result.code}\n{result}")
 

@@ -151,6 +151,23 @@ def stopped_first(c):
 
 
 @case
+def wall(c):
+    """A firewall keeps UDP away: a warning says so; a stopped rank, or rank 0, is still noticed, after four timeouts."""
+    cases = ((1, ["rank 1 of 2", "never heard"]), (0, ["rank 0 of 2", "says rank 1"]))
+    deaf = {"LD_PRELOAD": c.shim, "SHIM_RANK": "all", "SHIM_DEAF": "1"}
+    runs = [Run(c, f"stopped{rank}", ["watch.timeout=1"], env=deaf) for rank, _ in cases]
+    for run, (rank, _) in zip(runs, cases):
+        run.wait_step(25)
+        c.check("firewall" in run.text(), f"no warning: {run.text()}")
+        os.kill(run.pids()[rank], signal.SIGSTOP)
+    since = time.monotonic()
+    for run, (_, names) in zip(runs, cases):
+        run.judge_late([*names, "--resume"], since)
+        reason = status(run.out).get("reason", "")
+        c.check(all(name in reason for name in names), f"status.json does not say who: {reason}")
+
+
+@case
 def hung_rank(c):
     """A rank that hangs in what it does (here: its disk), though its process answers."""
     run = Run(c, "run", ["train.epochs=0", "train.max_steps=30"])
