@@ -39,7 +39,8 @@ static bool judge_late(const watch_table *t, int rank)
         return false;
     if (judge_silence(t, rank) > t->timeout_ns)
         return judge_idle(t, 0) > t->timeout_ns;
-    return !seen->state.waiting && judge_idle(t, rank) > t->timeout_ns;
+    /* By its own word: in a silence it may have worked on. */
+    return !seen->state.waiting && seen->state.idle_ns > t->timeout_ns;
 }
 
 static bool judge_stuck(const watch_table *t)

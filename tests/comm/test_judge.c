@@ -49,6 +49,12 @@ START_TEST(nobody)
                               {true, 1, 1, 1, EXCHANGES},
                               {true, 0, 1, 1, EXCHANGES}};
     ck_assert_str_eq(verdict(deaf), "");
+    /* Long at one thing, then datagrams are lost: it may have gone on meanwhile. */
+    const seen lost[RANKS] = {{true, 0, 70, 1, EXCHANGES},
+                              {true, 30, 40, 0, COMPUTES},
+                              {true, 1, 70, 1, EXCHANGES},
+                              {true, 0, 70, 1, EXCHANGES}};
+    ck_assert_str_eq(verdict(lost), "");
     /* A long evaluation of one rank, which shows progress; the others wait, for however long. */
     const seen uneven[RANKS] = {{true, 0, 900, 1, EXCHANGES},
                                 {true, 1, 1, 0, DS_PHASE_EVALUATION},
