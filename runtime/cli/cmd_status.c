@@ -90,12 +90,14 @@ static ds_status status_run(ds_world *world, int argc, char **argv)
     char text[8192];
     DS_TRY(status_read(positional.item[0], sizeof text, text));
     cJSON *status = cJSON_Parse(text);
-    DS_CHECK(status != NULL, DS_ERR_USAGE, "%s/status.json is not JSON", positional.item[0]);
-    if (json)
+    bool known = status_text(status, "state")[0] != '\0';
+    if (known && json)
         printf("%s\n", text);
-    else
+    else if (known)
         status_print(positional.item[0], status);
     cJSON_Delete(status);
+    DS_CHECK(known, DS_ERR_USAGE, "%s/status.json is damaged: it names no state",
+             positional.item[0]);
     return DS_OK;
 }
 

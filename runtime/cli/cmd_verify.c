@@ -66,7 +66,7 @@ const ds_command ds_command_verify = {
     .help = "Check checkpoints byte for byte: length, header, table, every block and tensor.\n"
             "CKPT is a file or a run's directory (its latest checkpoint).\n"
             "A verdict for each tensor; of several files only the damaged ones are named.\n"
-            "  -v    a line for each tensor of several files too\n"
+            "  -v    (--verbose) a line for each tensor of several files too\n"
             "Exit code 0 when all are good, 4 when one is not.\n",
     .run = verify_run,
 };

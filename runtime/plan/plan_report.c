@@ -120,8 +120,9 @@ static void plan_report_head(const ds_plan *plan, const ds_config *config, const
     if (ds_plan_local(config))
         fprintf(out,
                 "replicas: %d, each with parameters and optimizer of its own; they meet every "
-                "%" PRId64 " step%s, bytes sent are the mean over steps\n",
-                plan->replicas, config->sync.local_steps, config->sync.local_steps == 1 ? "" : "s");
+                "%" PRId64 " step%s, bytes sent are the mean over steps%s\n",
+                plan->replicas, config->sync.local_steps, config->sync.local_steps == 1 ? "" : "s",
+                config->sync.local_after.n > 0 ? " after sync.local_after" : "");
 }
 
 static void plan_report_layers(const ds_model *model, FILE *out)

@@ -297,6 +297,13 @@ def test_pictures(top, a, b, plain):
     test_full_disk(top, a)
 
 
+def test_status(top):
+    for text in ("[]", '{"state":3}', "{", ""):
+        (top / "status.json").write_text(text)
+        done = run("status", top)
+        tap.point(one_line(done, 2) and not done.stdout, f"status.json is {text!r}", done.stderr)
+
+
 def test_full_disk(top, a):
     """gnuplot's png terminal ends with 0 when its output does not fit: a cut picture must not pass for one."""
     disk = top / "disk"
@@ -320,4 +327,5 @@ with tempfile.TemporaryDirectory(prefix="descent-") as name:
     test_damaged(place, place / "good")
     test_sections(place)
     test_plot(place / "plots")
+    test_status(place / "plots")
 tap.done()
