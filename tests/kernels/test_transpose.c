@@ -20,9 +20,9 @@ static void transpose_once(const ds_kernels *k, size_t rows, size_t cols)
     for (size_t j = 0; j < ROOM; j++)
         for (size_t i = 0; i < ROOM; i++) {
             float expected = j < cols && i < rows ? a[i * ROOM + j] : -1;
-            ck_assert_msg(b[j * ROOM + i] == expected,
-                          "%s, %zu x %zu: [%zu][%zu] is %g, expected %g", k->name, rows, cols, j, i,
-                          (double)b[j * ROOM + i], (double)expected);
+            if (b[j * ROOM + i] != expected) /* an assertion costs a write to a file */
+                ck_abort_msg("%s, %zu x %zu: [%zu][%zu] is %g, expected %g", k->name, rows, cols, j,
+                             i, (double)b[j * ROOM + i], (double)expected);
         }
 }
 
