@@ -60,8 +60,10 @@ ds_status ds_local_create(ds_sync *self, const ds_local_outer *outer)
     DS_TRY(ds_local_meeting_create(self, local));
     self->transport = ds_exchange_transport(local->meeting);
     self->params = ds_exchange_params(local->meeting);
-    DS_TRY(local_blocks(self, local));
-    return ds_local_state_create(self, local);
+    mine = local_blocks(self, local);
+    if (mine == DS_OK)
+        mine = ds_local_state_create(self, local);
+    return ds_agree(self->spec.world, mine); /* post-local goes on to what all ranks must make */
 }
 
 void ds_local_destroy(ds_sync *self)
