@@ -1,9 +1,9 @@
 /* Multi-head self-attention (Vaswani et al. 2017) without its projections: x is (T, 3 C), queries,
  * keys and values side by side; y (T, C): for each head softmax(q k^T / sqrt(d)) v, d = C / heads,
  * positions after a query masked when causal. A query block of 64 rows at a time sees only the keys
- * it may: no T x T matrix of all heads exists; of the weights only each row's logarithm of the sum
- * of exponentials is kept, and backward makes them again (Rabe and Staats 2021; Dao et al. 2022).
- * 4 T^2 C flops forward, 10 backward, half of it when causal. */
+ * it may: no T x T matrix exists and nothing is kept; backward makes the weights again by the same
+ * calls (Rabe and Staats 2021; Dao et al. 2022). 4 T^2 C flops forward, 10 backward, half of it
+ * when causal. */
 #include <math.h>
 #include <string.h>
 
@@ -55,7 +55,6 @@ static ds_status attention_prepare(ds_layer *self, ds_layer_builder *builder)
              "before it",
              self->name, ds_shape_text(&self->in, text), heads);
     self->out = (ds_shape){.n = 2, .dim = {self->in.dim[0], self->in.dim[1] / 3}};
-    self->kept = heads * self->in.dim[0];
     self->scratch = 2 * ATTENTION_BLOCK * ds_stride_for(self->in.dim[0]);
     return DS_OK;
 }
@@ -85,12 +84,19 @@ static bool attention_next(attention_part *part, size_t positions)
     return part->from < positions;
 }
 
-/* p = q k^T of the block, not yet scaled. */
-static ds_status attention_scores(const attention_part *part, const ds_kernels *k)
+/* Keys that query i of the block sees. */
+static size_t attention_seen(const attention_part *part, size_t i)
 {
-    return k->gemm(&(ds_gemm){.ta = 'N',
+    return part->causal ? part->from + i + 1 : part->keys;
+}
+
+/* p = softmax(q k^T / sqrt(d)) of the block, masked. */
+static ds_status attention_weights(const attention_part *part, const ds_kernels *k)
+{
+    size_t n = part->to - part->from;
+    DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
                               .tb = 'T',
-                              .m = part->to - part->from,
+                              .m = n,
                               .n = part->keys,
                               .k = part->d,
                               .a = part->q + part->from * part->pitch,
@@ -99,32 +105,16 @@ static ds_status attention_scores(const attention_part *part, const ds_kernels *
                               .ldb = part->pitch,
                               .beta = 0,
                               .c = part->p,
-                              .ldc = part->ldp});
-}
-
-/* Keys that query i of the block sees. */
-static size_t attention_seen(const attention_part *part, size_t i)
-{
-    return part->causal ? part->from + i + 1 : part->keys;
-}
-
-/* Scores to weights; sum[i] becomes the logarithm of row i's sum of exponentials. */
-static void attention_weights(const attention_part *part, const ds_kernels *k, float *sum)
-{
-    for (size_t i = 0; i < part->to - part->from; i++) {
-        size_t n = attention_seen(part, i);
-        float *p = part->p + i * part->ldp, most = -INFINITY;
-        double total = 0;
-        for (size_t j = 0; j < n; j++) {
+                              .ldc = part->ldp}));
+    for (size_t i = 0; i < n; i++) {
+        size_t seen = attention_seen(part, i);
+        float *p = part->p + i * part->ldp;
+        for (size_t j = 0; j < seen; j++)
             p[j] *= part->scale;
-            most = p[j] > most ? p[j] : most;
-        }
-        for (size_t j = 0; j < n; j++)
-            total += exp((double)(p[j] - most));
-        sum[i] = (float)((double)most + log(total));
-        k->softmax(1, n, p, part->ldp, p, part->ldp);
-        memset(p + n, 0, (part->keys - n) * sizeof *p);
+        k->softmax(1, seen, p, part->ldp, p, part->ldp);
+        memset(p + seen, 0, (part->keys - seen) * sizeof *p);
     }
+    return DS_OK;
 }
 
 static ds_status attention_forward(const ds_layer *self, const ds_kernels *k, const float *params,
@@ -136,10 +126,8 @@ static ds_status attention_forward(const ds_layer *self, const ds_kernels *k, co
     for (size_t r = 0; r < rows->n; r++)
         for (size_t h = 0; h < (size_t)o->heads; h++) {
             attention_part part = attention_head(self, rows, r, h);
-            float *sum = rows->kept + r * rows->kept_stride + h * positions;
             while (attention_next(&part, positions)) {
-                DS_TRY(attention_scores(&part, k));
-                attention_weights(&part, k, sum + part.from);
+                DS_TRY(attention_weights(&part, k));
                 float *y = rows->y + r * rows->y_stride + part.from * part.width + h * part.d;
                 DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
                                           .tb = 'N',
@@ -156,18 +144,6 @@ static ds_status attention_forward(const ds_layer *self, const ds_kernels *k, co
             }
         }
     return DS_OK;
-}
-
-/* Weights from scores by the kept sums. */
-static void attention_again(const attention_part *part, const float *sum)
-{
-    for (size_t i = 0; i < part->to - part->from; i++) {
-        size_t n = attention_seen(part, i);
-        float *p = part->p + i * part->ldp;
-        for (size_t j = 0; j < n; j++)
-            p[j] = expf(p[j] * part->scale - sum[i]);
-        memset(p + n, 0, (part->keys - n) * sizeof *p);
-    }
 }
 
 /* ds = p (dp - sum_j p_j dp_j) scale, in dp's place. */
@@ -223,11 +199,9 @@ static ds_status attention_backward(const ds_layer *self, const ds_kernels *k, c
         memset(dx, 0, elements * sizeof *dx);
         for (size_t h = 0; h < (size_t)o->heads; h++) {
             attention_part part = attention_head(self, rows, r, h);
-            const float *sum = rows->kept + r * rows->kept_stride + h * positions;
             const float *dy = rows->dy + r * rows->y_stride + h * part.d;
             while (attention_next(&part, positions)) {
-                DS_TRY(attention_scores(&part, k));
-                attention_again(&part, sum + part.from);
+                DS_TRY(attention_weights(&part, k));
                 DS_TRY(attention_block_back(&part, k, dy + part.from * part.width, dx + h * part.d,
                                             rows->scratch + ATTENTION_BLOCK * part.ldp));
             }
