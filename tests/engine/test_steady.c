@@ -96,6 +96,13 @@ static const char config[] = "name: steady\n"
                              "lr: {schedule: cosine, warmup_steps: 5}\n"
                              "train: {epochs: 100}\n";
 
+/* One of each that is more than a kernel call. */
+static const char layers[] =
+    "model.layers=[{reshape: {shape: [1, 4, 5]}}, {conv: {channels: 6, kernel: 3, padding: same, "
+    "activation: relu}}, {residual: {layers: [{conv: {channels: 6, kernel: 3, padding: 1, groups: "
+    "2}}]}}, {max_pool: {kernel: 2}}, {reshape: {shape: [4, 6]}}, positions, {attention: {heads: "
+    "2}}, layernorm, {dropout: {p: 0.2}}, {dense: {units: 5}}]";
+
 static ds_status run(ds_world *world, const char *set, const char *dir)
 {
     static float x[SAMPLES * IN];
@@ -144,6 +151,9 @@ int main(int argc, char **argv)
                                       "batch.accumulate=4",
                                       "optimizer={name: muon, ema: 0.9, l2: 0.001}",
                                       "optimizer={name: lamb, groups: [{match: '*/bias', l1: 1}]}",
+                                      "sync={compress: fp16}",
+                                      "sync={compress: int8, transport: direct, overlap: true}",
+                                      layers,
                                       "compute.kernels=openblas"};
     void *warm[FRAMES];
     ds_world *world = NULL;
