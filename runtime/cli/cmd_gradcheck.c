@@ -48,6 +48,7 @@ static ds_status gradcheck_local(const ds_trainer *trainer, double *error)
     ds_status status = ds_model_gradcheck(workspace, ds_trainer_params(trainer), &shard,
                                           GRADCHECK_DIRECTIONS, seed, &check);
     free(value);
+    free(label);
     return status;
 }
 

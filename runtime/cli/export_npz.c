@@ -102,6 +102,8 @@ static ds_status npz_fits(const export_set *set)
 static ds_status npz_write(const export_set *set, FILE *file)
 {
     DS_TRY(npz_fits(set));
+    DS_CHECK(fseeko(file, 0, SEEK_END) == 0, DS_ERR_USAGE,
+             "export: an npz cannot go to a pipe: write a file, or .safetensors");
     npz_member *member = calloc(set->n + 1, sizeof *member);
     DS_CHECK(member != NULL, DS_ERR_NOMEM, "out of memory for %zu names", set->n);
     ds_status st = DS_OK;

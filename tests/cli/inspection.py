@@ -119,6 +119,12 @@ def test_export_trouble(top, good):
                              ("damaged", 4, [damaged, here / "a.safetensors"])):
         done = run("export", *args)
         tap.point(one_line(done, code), f"export: {what}", done.stderr)
+    os.mkfifo(here / "p.npz")
+    reader = os.open(here / "p.npz", os.O_RDONLY | os.O_NONBLOCK)
+    done = run("export", good, here / "p.npz")
+    tap.point(one_line(done, 2) and "pipe" in done.stderr, "export: an npz into a pipe", done.stderr)
+    os.close(reader)
+    (here / "p.npz").unlink()
     (here / "c.npz").write_text("kept")
     for name in ("c.npz", "c.safetensors"):
         done = run("export", good, here / name, limit=50000)
