@@ -9,11 +9,8 @@
  * on one host. */
 typedef struct ds_shared ds_shared;
 
-/* Collective. DS_OK if the blocks of all ranks fit in the host's shared memory. Errors: NOMEM, how
- * much is needed and there. */
-DS_API ds_status ds_shared_fits(ds_world *world, size_t bytes) DS_NODISCARD;
-/* Collective. `bytes` of this rank (may differ by rank), zeroed, 64-byte aligned. Errors: NOMEM on
- * all ranks. */
+/* Collective. `bytes` of this rank (may differ by rank), zeroed, 64-byte aligned. Errors, on all
+ * ranks: NOMEM, where the host's shared memory has no room: how much is needed and there. */
 DS_API ds_status ds_shared_create(ds_world *world, size_t bytes, ds_shared **out) DS_NODISCARD;
 /* Collective. Accepts NULL. */
 DS_API void ds_shared_destroy(ds_shared **shared);

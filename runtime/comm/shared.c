@@ -18,7 +18,7 @@ struct ds_shared {
 
 /* Open MPI keeps windows in files under /dev/shm; one that does not fit would end in SIGBUS, and
  * filling it to the brim would take it from others. */
-ds_status ds_shared_fits(ds_world *world, size_t bytes)
+static ds_status shared_fits(ds_world *world, size_t bytes)
 {
     double all = (double)bytes + 8192; /* its own pages */
     DS_TRY(ds_world_sum(world, &all, 1));
@@ -55,7 +55,7 @@ ds_status ds_shared_create(ds_world *world, size_t bytes, ds_shared **out)
 {
     bytes = (bytes + 4095) / 4096 * 4096 + 4096; /* pages of its own, and never none */
     ds_auto(ds_shared) self = calloc(1, sizeof *self);
-    ds_status st = ds_shared_fits(world, bytes);
+    ds_status st = shared_fits(world, bytes);
     if (self != NULL) {
         self->world = world;
         self->window = MPI_WIN_NULL;

@@ -34,11 +34,7 @@ static ds_status exchange_choose(ds_exchange *self)
 static ds_status exchange_try_shared(ds_exchange *self)
 {
     ds_world *world = self->sync->spec.world;
-    ds_status st = ds_shared_fits(world, ds_exchange_shared_bytes(self));
-    if (st == DS_OK)
-        st = ds_exchange_shared_create(self);
-    st = ds_agree(world, st);
-    if (st == DS_OK)
+    if (ds_agree(world, ds_exchange_shared_create(self)) == DS_OK)
         return DS_OK;
     if (self->sync->rank == 0)
         ds_log(DS_LOG_WARN, "%s; sending messages instead, which is slower", ds_last_error());

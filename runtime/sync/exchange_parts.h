@@ -88,8 +88,6 @@ static inline ds_news *ds_exchange_news(ds_exchange *self, size_t bucket)
     return &self->news[ds_exchange_order(self, bucket) % 2];
 }
 
-/* Local. Bytes of this rank's block of shared memory. */
-size_t ds_exchange_shared_bytes(ds_exchange *self);
 ds_status ds_exchange_shared_create(ds_exchange *self) DS_NODISCARD;
 ds_status ds_exchange_shared_tell(ds_exchange *self, const ds_step *step,
                                   ds_outcome *out) DS_NODISCARD;

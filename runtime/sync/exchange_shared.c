@@ -53,7 +53,8 @@ static void exchange_shared_lay_out(ds_exchange *self, int r, shared_room *room)
     }
 }
 
-size_t ds_exchange_shared_bytes(ds_exchange *self)
+/* Of this rank's block of shared memory. */
+static size_t exchange_shared_bytes(ds_exchange *self)
 {
     shared_room need = {0};
     exchange_shared_lay_out(self, self->sync->rank, &need);
@@ -63,7 +64,7 @@ size_t ds_exchange_shared_bytes(ds_exchange *self)
 ds_status ds_exchange_shared_create(ds_exchange *self)
 {
     ds_sync *sync = self->sync;
-    size_t bytes = ds_exchange_shared_bytes(self);
+    size_t bytes = exchange_shared_bytes(self);
     char *alone = NULL;
     if (sync->ranks == 1)
         DS_TRY(ds_arena_take(sync->arena, bytes, 1, "parameters and gradients", &alone));
