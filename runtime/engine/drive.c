@@ -21,6 +21,7 @@ struct driver {
 
     int word; /* rank 0's, of the step's first question */
     int asked;
+    bool forget; /* the state is of another objective */
 };
 
 /* Sum of a b over a block of at most DS_BLOCK, in 16 lanes folded in order. */
@@ -103,7 +104,8 @@ ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wis
     d->wish = wish;
     d->asked = 0;
     d->word = wish->word;
-    drive->fresh = self->step == 0 || batch->x != NULL;
+    drive->fresh = self->step == 0 || d->forget || batch->x != NULL;
+    d->forget = batch->x != NULL;
     drive->done = false;
     memcpy(drive->w, ds_trainer_params(self), drive->n * sizeof *drive->w);
     DS_TRY(config->optimizer->drive(config->optimizer_options, drive));
@@ -136,6 +138,11 @@ double *drive_numbers(const ds_trainer *self, size_t *n)
 {
     *n = self->driver != NULL ? self->config->optimizer->n_numbers : 0;
     return self->driver != NULL ? self->driver->drive.number : NULL;
+}
+
+void drive_forget(ds_trainer *self)
+{
+    self->driver->forget = true;
 }
 
 static ds_status drive_blocks(ds_trainer *self, ds_drive *drive)

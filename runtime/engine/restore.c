@@ -156,19 +156,26 @@ static ds_status restore_numerics(const ds_trainer *self, const ds_checkpoint *f
     return DS_OK;
 }
 
-ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_trainer_spec *spec)
+ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file, size_t n_set,
+                              const char *const *set, restore_keys *out)
 {
-    const char *text = NULL, *data = NULL;
-    char keys[1024] = "", identity[24];
-    size_t n = 0;
+    const char *text = NULL;
     ds_auto(ds_config) then = NULL;
     DS_TRY(restore_text(file, "config", &text));
     DS_TRY(ds_config_create(text, "", 0, NULL, &then));
-    DS_TRY(ds_config_compare(then, self->config, spec->n_set, spec->set, sizeof keys, keys, &n));
-    DS_CHECK(n == 0, DS_ERR_CHECKPOINT,
+    return ds_config_compare(then, self->config, n_set, set, sizeof out->text, out->text, &out->n);
+}
+
+ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_trainer_spec *spec)
+{
+    const char *data = NULL;
+    char identity[24];
+    restore_keys keys;
+    DS_TRY(restore_differences(self, file, spec->n_set, spec->set, &keys));
+    DS_CHECK(keys.n == 0, DS_ERR_CHECKPOINT,
              "the config differs from the checkpoint's in what shapes the numbers: %s; restore it, "
              "or say so with --set",
-             keys);
+             keys.text);
     DS_TRY(restore_text(file, "data", &data));
     snprintf(identity, sizeof identity, "%016" PRIx64, trainer_data_identity(self));
     DS_CHECK(strcmp(data, identity) == 0, DS_ERR_CHECKPOINT,
@@ -258,31 +265,49 @@ static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file,
     return restore_lineage(self, file, spec);
 }
 
+/* What an optimizer that drives remembers is of one objective, and laid out by its options: under a
+ * config with others (--set) it begins afresh. */
+static ds_status restore_drive(ds_trainer *self, const ds_checkpoint *file)
+{
+    static const char *const apart[] = {"train=", "stop=", "eval=", "lr="}; /* shape neither */
+    const ds_optim_ops *optimizer = self->config->optimizer;
+    size_t n_numbers = 0;
+    double *numbers = drive_numbers(self, &n_numbers);
+    const ds_shape shape = {.n = 1, .dim = {n_numbers}};
+    restore_keys keys;
+    DS_TRY(restore_differences(self, file, sizeof apart / sizeof *apart, apart, &keys));
+    if (keys.n > 0) {
+        drive_forget(self);
+        return DS_OK;
+    }
+    for (size_t s = 0; s < optimizer->n_slots; s++) {
+        char group[128];
+        float *own = drive_slot(self, s);
+        snprintf(group, sizeof group, "/optimizer/%s", optimizer->slot_name[s]);
+        if (own != NULL)
+            DS_TRY(restore_block(self, file, group, (int)s, own));
+    }
+    return n_numbers == 0 ? DS_OK
+                          : restore_tensor(file, "/optimizer/numbers", DS_F64, &shape, numbers);
+}
+
 ds_status restore_run(ds_trainer *self, const ds_checkpoint *file, const ds_trainer_spec *spec)
 {
     const ds_optim_ops *optimizer = self->config->optimizer;
     DS_TRY(ds_agree(self->world, restore_counters(self, file, spec)));
     size_t n_slots = optimizer->n_slots + restore_has_means(self, file);
+    if (self->driver != NULL) {
+        DS_TRY(ds_agree(self->world, restore_drive(self, file)));
+        return restore_sync(self, file);
+    }
     for (size_t s = 0; s < n_slots; s++) {
         char group[128] = "/ema";
         if (s < optimizer->n_slots)
             snprintf(group, sizeof group, "/optimizer/%s", optimizer->slot_name[s]);
-        if (self->driver != NULL) {
-            float *own = drive_slot(self, s);
-            DS_TRY(ds_agree(self->world,
-                            own == NULL ? DS_OK : restore_block(self, file, group, (int)s, own)));
-            continue;
-        }
         memset(self->staging, 0, ds_model_layout(self->model)->n_floats * sizeof(float));
         DS_TRY(ds_agree(self->world, restore_block(self, file, group, (int)s, self->staging)));
         DS_TRY(ds_sync_load_slot(self->sync, s, self->staging));
     }
-    size_t n_numbers = 0;
-    double *numbers = drive_numbers(self, &n_numbers);
-    ds_shape shape = {.n = 1, .dim = {n_numbers}};
-    if (n_numbers > 0)
-        DS_TRY(ds_agree(self->world,
-                        restore_tensor(file, "/optimizer/numbers", DS_F64, &shape, numbers)));
     return restore_sync(self, file);
 }
 

@@ -78,16 +78,11 @@ static void restore_numbers(ds_trainer *self, const ds_checkpoint *file)
 /* Does the config ask for another way to synchronise than the file's? */
 static ds_status restore_other_way(const ds_trainer *self, const ds_checkpoint *file, bool *other)
 {
-    const char *text = NULL;
     static const char *const replicas_apart[] = {"sync.replicas="};
-    char keys[4096];
-    size_t n = 0;
-    ds_auto(ds_config) then = NULL;
-    DS_TRY(restore_text(file, "config", &text));
-    DS_TRY(ds_config_create(text, "", 0, NULL, &then));
-    DS_TRY(ds_config_compare(then, self->config, 1, replicas_apart, sizeof keys, keys, &n));
+    restore_keys keys;
+    DS_TRY(restore_differences(self, file, 1, replicas_apart, &keys));
     int replicas = ds_plan_replicated(self->config) ? self->plan->replicas : 0;
-    *other = strstr(keys, "sync.") != NULL || restore_then_replicas(file) != replicas;
+    *other = strstr(keys.text, "sync.") != NULL || restore_then_replicas(file) != replicas;
     return DS_OK;
 }
 

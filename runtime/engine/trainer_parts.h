@@ -124,6 +124,8 @@ ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wis
 /* drive.c. Local. Its state: a slot's flat block (NULL: not in use), its numbers. */
 float *drive_slot(const ds_trainer *self, size_t s);
 double *drive_numbers(const ds_trainer *self, size_t *n);
+/* drive.c. Local. What it knows is of another objective: the next step begins afresh. */
+void drive_forget(ds_trainer *self);
 /* trainer_step.c. Local. The penalties' part of the loss at the parameters. */
 double step_penalty(const ds_trainer *self);
 /* trainer_step.c. Local. The learning rate of the next update. */
@@ -164,6 +166,14 @@ ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const
 ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out) DS_NODISCARD;
 /* restore.c. Local. Normalisation and names of a file, into kept and names. */
 ds_status restore_data(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
+/* restore.c. Local. The keys in which this config differs from the file's in what shapes the
+ * numbers, but for those that `set` covers. */
+typedef struct restore_keys {
+    size_t n;
+    char text[4096];
+} restore_keys;
+ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file, size_t n_set,
+                              const char *const *set, restore_keys *out) DS_NODISCARD;
 /* restore.c. Local. Does this config go on from that file? CHECKPOINT naming the keys. */
 ds_status restore_check(ds_trainer *self, const ds_checkpoint *file,
                         const ds_trainer_spec *spec) DS_NODISCARD;

@@ -36,6 +36,14 @@ optimizer: {name: adamw, lr: 0.002, weight_decay: 0.01}
 train: {epochs: 6, log_every: 1}
 checkpoint: {every_steps: 5, keep: 3}
 """
+DRIVEN = """
+data: {train: {format: synthetic, kind: blobs, samples: 200}}
+model: {input: [2], layers: [dense: {units: 8, activation: tanh}, dense: {units: 3}]}
+loss: cross_entropy
+optimizer: {name: lbfgs, memory: 6}
+batch: {size: 200, shards: 4}
+train: {max_steps: 12, log_every: 1}
+"""
 TIMED = ("samples_per_s", "wall_s", "compute_s", "wait_s", "hidden_s", "time", "ranks", "path")
 CASES = []
 
@@ -239,6 +247,21 @@ def extended(c):
     config.write_text(config.read_text().replace("epochs: 3", "epochs: 6"))
     done = c.train("cosine", "--resume", code=4)
     c.check("train.epochs" in done.err, done)
+
+
+@case
+def another_objective(c):
+    """An optimizer that drives goes on exactly; under another objective or other options of its own it begins afresh, where what it
+    remembers would end the run (no trial falls below the old loss) or lie beyond its memory."""
+    (c.folder / "config.yaml").write_text(DRIVEN)
+    c.train("whole")
+    c.train("half", edits=["train.max_steps=8"])
+    for name, edit in {"same": [], "l2": ["optimizer.l2=0.5"], "less": ["optimizer.memory=3"], "more": ["optimizer.memory=10"]}.items():
+        shutil.copytree(c.folder / "half", c.folder / name)
+        c.train(name, "--resume", edits=[*edit, "train.max_steps=12"], ranks=2)
+        last = events(c.folder / name, "step")[-1]["step"]
+        c.check(last == 12, f"{name}: the last step is {last}, expected 12")
+    c.same_run("same", "whole", "the same config")
 
 
 @case

@@ -38,6 +38,14 @@ static double saddle(const double *x, double *g)
     return x[0] * x[0] - x[1] * x[1] + x[1] * x[1] * x[1] * x[1] / 2;
 }
 
+/* Hills and hollows down a slope: gradients that rise and fall. */
+static double wave(const double *x, double *g)
+{
+    g[0] = 3 * cos(3 * x[0]) + 0.5;
+    g[1] = -2 * sin(2 * x[1]) + 0.1 * x[1];
+    return sin(3 * x[0]) + 0.5 * x[0] + cos(2 * x[1]) + 0.05 * x[1] * x[1];
+}
+
 /* Not finite for x < 0. */
 static double cliff(const double *x, double *g)
 {
@@ -71,6 +79,22 @@ static double dot(ds_drive *self, const float *a, const float *b)
     for (size_t i = 0; i < self->n; i++)
         sum += (double)a[i] * (double)b[i];
     return sum;
+}
+
+/* Each pair in lbfgs's ring goes with its curvature s.y > 0. Numbers: loss, pairs, the next place,
+ * curvatures. */
+static void pairs_are_whole(ds_drive *drive, const char *text)
+{
+    const char *given = strstr(text, "memory=");
+    const int64_t memory = given != NULL ? atoi(given + strlen("memory=")) : 10;
+    const int64_t pairs = (int64_t)drive->number[1], next = (int64_t)drive->number[2];
+    for (int64_t k = 1; k <= pairs; k++) {
+        const int64_t i = (next - k + memory) % memory;
+        const double curvature = dot(drive, drive->slot[1 + 2 * i], drive->slot[2 + 2 * i]);
+        ck_assert_msg(curvature > 0 && fabs(curvature - drive->number[3 + i]) <= 0,
+                      "pair %d of %d: s.y is %g, kept %g", (int)k, (int)pairs, curvature,
+                      drive->number[3 + i]);
+    }
 }
 
 /* Steps until the loss is `low` or the optimizer is done; at most `most`. */
@@ -110,6 +134,8 @@ static int run(const char *name, const char *text, function *f, const double *st
             drive.work[i] = work[i];
         ck_assert_msg(o->drive(options, &drive) == DS_OK, "%s: %s", name, ds_last_error());
         ck_assert(isfinite(drive.loss));
+        if (strcmp(name, "lbfgs") == 0)
+            pairs_are_whole(&drive, text);
         done = drive.done;
         loss = f((double[]){(double)w[0], (double)w[1]}, g);
     }
@@ -160,6 +186,18 @@ START_TEST(neither_stays_on_a_saddle)
 }
 END_TEST
 
+/* One trial a step leaves the Wolfe conditions unmet: some pairs have no upward curvature. */
+START_TEST(lbfgs_keeps_no_half_of_a_pair)
+{
+    static const char *const options[] = {"memory=1 line_search=1", "memory=2 line_search=1",
+                                          "memory=3 line_search=1"};
+    float w[WIDTH];
+    for (size_t i = 0; i < 3; i++)
+        for (int k = 0; k < 40; k++)
+            run("lbfgs", options[i], wave, (double[]){0.1 * k, 1 - 0.07 * k}, -HUGE_VAL, 30, w);
+}
+END_TEST
+
 /* Trial points beyond a cliff are turned back from. */
 START_TEST(lbfgs_turns_back_from_infinity)
 {
@@ -182,6 +220,41 @@ START_TEST(done_at_the_minimum)
 }
 END_TEST
 
+/* Beside a weight of 1e6 a difference of 0.01 is nothing in float: said, not divided by. */
+static ds_status flat_ask(ds_drive *self, const float *w, double *loss, float *g)
+{
+    (void)self, (void)w;
+    memset(g, 0, WIDTH * sizeof *g);
+    g[0] = 1;
+    *loss = 1;
+    return DS_OK;
+}
+
+START_TEST(newton_names_a_difference_that_is_lost)
+{
+    static const size_t at[1] = {0};
+    float w[WIDTH] = {1e6f}, work[3][WIDTH];
+    double room[3], options[16];
+    const ds_optim_ops *o = ds_optim_find("newton");
+    ds_arena *arena = NULL;
+    ck_assert_int_eq(ds_arena_create("test", &arena), DS_OK);
+    ck_assert_int_eq(with_options(o->options, "", arena, options), DS_OK);
+    ds_arena_destroy(&arena);
+    ds_drive drive = {.n = WIDTH,
+                      .n_elements = 1,
+                      .at = at,
+                      .w = w,
+                      .work = {work[0], work[1], work[2]},
+                      .room = room,
+                      .fresh = true,
+                      .ask = flat_ask,
+                      .dot = dot};
+    ck_assert_int_eq(o->drive(options, &drive), DS_ERR_USAGE);
+    printf("# %s\n", ds_last_error());
+    ck_assert_ptr_nonnull(strstr(ds_last_error(), "difference 0.01"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("drive");
@@ -190,8 +263,10 @@ int main(void)
     tcase_add_test(t, newton_solves_a_bowl_in_one_step);
     tcase_add_test(t, newton_goes_down_the_valley);
     tcase_add_test(t, neither_stays_on_a_saddle);
+    tcase_add_test(t, lbfgs_keeps_no_half_of_a_pair);
     tcase_add_test(t, lbfgs_turns_back_from_infinity);
     tcase_add_test(t, done_at_the_minimum);
+    tcase_add_test(t, newton_names_a_difference_that_is_lost);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_set_tap(r, "-");

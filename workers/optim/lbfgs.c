@@ -191,12 +191,15 @@ static void lbfgs_accept(const lbfgs_options *o, lbfgs_search *self)
     memcpy(drive->w, point, drive->n * sizeof *point);
     memcpy(g, trial, drive->n * sizeof *trial);
     drive->number[LBFGS_LOSS] = self->at.loss;
-    const double curvature = drive->dot(drive, s, y);
-    if (!(curvature > 1e-10 * drive->dot(drive, y, y)))
+    const double curvature = drive->dot(drive, s, y), memory = (double)o->memory;
+    if (!(curvature > 1e-10 * drive->dot(drive, y, y))) {
+        /* What was written over was the oldest pair of a full ring. */
+        drive->number[LBFGS_PAIRS] = fmin(drive->number[LBFGS_PAIRS], memory - 1);
         return;
+    }
     drive->number[LBFGS_CURVATURE + i] = curvature;
     drive->number[LBFGS_NEXT] = (i + 1) % (int)o->memory;
-    drive->number[LBFGS_PAIRS] = fmin(drive->number[LBFGS_PAIRS] + 1, (double)o->memory);
+    drive->number[LBFGS_PAIRS] = fmin(drive->number[LBFGS_PAIRS] + 1, memory);
 }
 
 /* One direction and its search; *moved: the point is lower now. */

@@ -58,6 +58,9 @@ static ds_status newton_column(const newton_options *o, ds_drive *drive, size_t 
                 low = middle - (float)o->difference;
     const double width = (double)high - (double)low;
     double loss = 0;
+    DS_CHECK(width > 0, DS_ERR_USAGE,
+             "newton: optimizer.difference %g is lost in float beside a weight of %g: raise it",
+             o->difference, (double)middle);
     point[at] = high;
     DS_TRY(drive->ask(drive, point, &loss, g));
     for (size_t i = 0; i < drive->n_elements; i++)
