@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "descent/power.h"
 #include "descent/trainer.h"
 
 #include "args.h"
@@ -70,6 +71,8 @@ static ds_status lr_find_open(ds_world *world, lr_find *self, ds_trainer **out)
 {
     char path[4096], edit[LR_FIND_EDITS][96], *text = NULL, number[32];
     const char *set[DS_ARGS_MAX];
+    /* One config for all ranks: pow may differ between unlike CPUs. */
+    DS_TRY(ds_world_broadcast(world, &self->ratio, sizeof self->ratio, 0));
     DS_TRY(shared_config_text(world, self->positional.item[0], &text, sizeof path, path));
     snprintf(edit[0], sizeof edit[0], "optimizer.lr=%s", ds_real_text(self->from, number));
     snprintf(edit[1], sizeof edit[1], "lr={schedule: exponential, gamma: %s}",
@@ -99,7 +102,7 @@ static ds_status lr_find_sweep(lr_find *self, ds_trainer *trainer)
         ds_status st = ds_trainer_step(trainer, &outcome);
         if (st != DS_OK && st != DS_ERR_DIVERGED)
             return st;
-        self->rate[i] = self->from * pow(self->ratio, (double)i);
+        self->rate[i] = self->from * ds_power(self->ratio, (int64_t)i);
         self->loss[i] = st == DS_OK ? outcome.loss : (double)NAN;
         r->n = i + 1;
         if (!lr_range_add(r))

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "lr_parts.h"
+#include "descent/lr.h"
+#include "descent/power.h"
 
 typedef struct exponential_options {
     double gamma, min;
@@ -30,7 +31,7 @@ static double exponential_rate(const void *options, double base, int64_t t, int6
 {
     (void)total;
     const exponential_options *o = options;
-    double rate = base * ds_lr_power(o->gamma, t);
+    double rate = base * ds_power(o->gamma, t);
     return rate > o->min ? rate : o->min;
 }
 

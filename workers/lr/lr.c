@@ -27,15 +27,6 @@ const ds_lr_ops *ds_lr_find(const char *name)
     return NULL;
 }
 
-double ds_lr_power(double x, int64_t n)
-{
-    double factor = 1;
-    for (; n > 0; n /= 2, x *= x)
-        if (n % 2)
-            factor *= x;
-    return factor;
-}
-
 double ds_lr_half_wave(double from, double to, double part)
 {
     const double pi = 3.14159265358979323846;

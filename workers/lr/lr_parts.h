@@ -4,8 +4,6 @@
 
 #include "descent/lr.h"
 
-/* Local. x^n by squaring: the same bits with any libm. */
-double ds_lr_power(double x, int64_t n);
 /* Local. From `from` (part 0) to `to` (part 1) along half a cosine wave. */
 double ds_lr_half_wave(double from, double to, double part);
 

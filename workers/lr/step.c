@@ -1,7 +1,8 @@
 /* Steps down (torch.optim.lr_scheduler.StepLR): base gamma^floor(t / step_size). */
 #include <stddef.h>
 
-#include "lr_parts.h"
+#include "descent/lr.h"
+#include "descent/power.h"
 
 typedef struct step_options {
     int64_t step_size;
@@ -30,7 +31,7 @@ static double step_rate(const void *options, double base, int64_t t, int64_t tot
 {
     (void)total;
     const step_options *o = options;
-    return base * ds_lr_power(o->gamma, t / o->step_size);
+    return base * ds_power(o->gamma, t / o->step_size);
 }
 
 extern const ds_lr_ops ds_lr_step;

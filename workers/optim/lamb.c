@@ -4,6 +4,7 @@
  *   u = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + decay w,  w <- w - lr |w| / |u| u.
  * The ratio is 1 where a norm is 0. u is made twice, by blocks, so that no tensor of it is kept.
  * Cost: reads w, m, v twice, g once, writes w, m, v once. */
+#include "descent/power.h"
 #include "descent/simd.h"
 
 #include "moments.h"
@@ -72,8 +73,8 @@ static void lamb_step(const void *options, const ds_update *u)
         .take1 = (float)(1 - o->beta1),
         .beta2 = (float)o->beta2,
         .take2 = (float)(1 - o->beta2),
-        .first = (float)(1 / (1 - ds_moments_power(o->beta1, u->t))),
-        .root = (float)(1 / sqrt(1 - ds_moments_power(o->beta2, u->t))),
+        .first = (float)(1 / (1 - ds_power(o->beta1, u->t))),
+        .root = (float)(1 / sqrt(1 - ds_power(o->beta2, u->t))),
         .eps = (float)o->eps,
         .decay = (float)o->weight_decay,
         .scale = u->scale,

@@ -6,6 +6,7 @@
  * instruction set gives the same bits. Cost: reads w, g, m, v, writes w, m, v once. */
 #include "moments.h"
 
+#include "descent/power.h"
 #include "descent/simd.h"
 
 typedef struct moments_rates {
@@ -30,15 +31,6 @@ DS_SIMD static void moments_loop(const ds_update *u, const moments_rates *rates)
     }
 }
 
-double ds_moments_power(double x, int64_t t)
-{
-    double y = 1;
-    for (; t > 0; t /= 2, x *= x)
-        if (t % 2)
-            y *= x;
-    return y;
-}
-
 void ds_moments_step(const ds_moments_options *options, const ds_update *update, double l2,
                      double decoupled)
 {
@@ -50,8 +42,8 @@ void ds_moments_step(const ds_moments_options *options, const ds_update *update,
         .take1 = (float)(1 - o->beta1),
         .beta2 = (float)o->beta2,
         .take2 = (float)(1 - o->beta2),
-        .step = (float)(update->lr / (1 - ds_moments_power(o->beta1, update->t))),
-        .root = (float)(1 / sqrt(1 - ds_moments_power(o->beta2, update->t))),
+        .step = (float)(update->lr / (1 - ds_power(o->beta1, update->t))),
+        .root = (float)(1 / sqrt(1 - ds_power(o->beta2, update->t))),
         .eps = (float)o->eps,
     };
     moments_loop(update, &rates);

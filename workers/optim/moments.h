@@ -38,8 +38,6 @@ typedef struct ds_moments_options {
 
 /* Local. `betas`, if given, becomes beta1 and beta2. Errors: USAGE. */
 ds_status ds_moments_check(void *options);
-/* Local. x^t by squaring: the same bits with any libm. */
-double ds_moments_power(double x, int64_t t);
 /* Local. One update; `l2` times w is added to the gradient, w is first multiplied by 1 - lr
  * `decoupled`. */
 void ds_moments_step(const ds_moments_options *options, const ds_update *update, double l2,
