@@ -83,12 +83,12 @@ static double dot(ds_drive *self, const float *a, const float *b)
 
 /* Each pair in lbfgs's ring goes with its curvature s.y > 0. Numbers: loss, pairs, the next place,
  * curvatures. */
-static void pairs_are_whole(ds_drive *drive, const char *text)
+static void pairs_are_whole(const char *name, const char *text, ds_drive *drive)
 {
     const char *given = strstr(text, "memory=");
     const int64_t memory = given != NULL ? atoi(given + strlen("memory=")) : 10;
     const int64_t pairs = (int64_t)drive->number[1], next = (int64_t)drive->number[2];
-    for (int64_t k = 1; k <= pairs; k++) {
+    for (int64_t k = 1; strcmp(name, "lbfgs") == 0 && k <= pairs; k++) {
         const int64_t i = (next - k + memory) % memory;
         const double curvature = dot(drive, drive->slot[1 + 2 * i], drive->slot[2 + 2 * i]);
         ck_assert_msg(curvature > 0 && fabs(curvature - drive->number[3 + i]) <= 0,
@@ -134,8 +134,7 @@ static int run(const char *name, const char *text, function *f, const double *st
             drive.work[i] = work[i];
         ck_assert_msg(o->drive(options, &drive) == DS_OK, "%s: %s", name, ds_last_error());
         ck_assert(isfinite(drive.loss));
-        if (strcmp(name, "lbfgs") == 0)
-            pairs_are_whole(&drive, text);
+        pairs_are_whole(name, text, &drive);
         done = drive.done;
         loss = f((double[]){(double)w[0], (double)w[1]}, g);
     }
