@@ -48,6 +48,8 @@ typedef struct ds_layer {
     size_t scratch; /* prepare sets: floats one call may use for itself */
     size_t n_params;
     const ds_param *param[DS_LAYER_MAX_PARAMS]; /* valid once the model stands */
+    size_t tied;  /* 1 + index of the layer whose first parameter is its first too; 0: its own */
+    bool lends;   /* its first parameter is also that of layers behind it */
     size_t link;  /* of a branch: its fork's index; of a join: its branch's */
     size_t level; /* of these three: how many others they lie in */
     void *plan;   /* prepare may set: the layer's own constants, in the model's arena */
@@ -121,6 +123,11 @@ typedef struct ds_param_spec {
 } ds_param_spec;
 ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer,
                              const ds_param_spec *spec) DS_NODISCARD;
+/* For prepare, before any other parameter: the first parameter is that of the earlier layer `name`.
+ * Its gradient is the sum of the uses' gradients, added shard by shard from the lender up. Errors:
+ * USAGE where no earlier layer has that name, or it has no parameter. */
+ds_status ds_layer_tie_param(ds_layer_builder *builder, ds_layer *layer,
+                             const char *name) DS_NODISCARD;
 /* For prepare: memory that lives as long as the model. */
 ds_arena *ds_layer_arena(ds_layer_builder *builder);
 

@@ -133,11 +133,13 @@ static void plan_report_layers(const ds_model *model, FILE *out)
         const ds_layer *layer = ds_model_layer(model, i);
         char in[DS_SHAPE_TEXT], shape[DS_SHAPE_TEXT];
         size_t elements = 0;
-        for (size_t p = 0; p < layer->n_params; p++)
+        for (size_t p = layer->tied > 0; p < layer->n_params; p++)
             elements += ds_shape_elements(&layer->param[p]->shape);
-        fprintf(out, "%-20s %-12s %-14s %-14s %12zu%s\n", layer->name, layer->ops->name,
+        fprintf(out, "%-20s %-12s %-14s %-14s %12zu%s%s%s\n", layer->name, layer->ops->name,
                 ds_shape_text(&layer->in, in), ds_shape_text(&layer->out, shape), elements,
-                layer->n_params > 0 && !layer->trainable ? " frozen" : "");
+                layer->n_params > 0 && !layer->trainable ? " frozen" : "",
+                layer->tied > 0 ? " tied to " : "",
+                layer->tied > 0 ? ds_model_layer(model, layer->tied - 1)->name : "");
     }
 }
 

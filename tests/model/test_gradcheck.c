@@ -29,6 +29,10 @@ static const struct {
      "model: {input: [2, 3, 4], layers: [flatten, {dense: {units: 16}}, tanh, "
      "{dense: {units: 6, activation: softmax}}]}",
      "mse", 24},
+    {"tied",
+     "model: {input: [10], layers: [{dense: {units: 14, activation: tanh}}, {dense: {units: 10, "
+     "tied: dense1, activation: tanh}}, {dense: {units: 14, tied: dense2}}]}",
+     "mse", 16},
     {"one layer", "model: {input: [300], layers: [{dense: {units: 10}}]}", "cross_entropy", 64},
     {"zeros",
      "model: {input: [20], layers: [{dense: {units: 16, activation: relu, init: zeros}}, "
@@ -114,7 +118,7 @@ END_TEST
 
 START_TEST(one_percent_shows)
 {
-    static const size_t output_width[NETS] = {5, 10, 3, 3, 6, 10, 4, 10};
+    static const size_t output_width[NETS] = {5, 10, 3, 3, 6, 14, 10, 4, 10};
     sound = ds_kernels_find("auto");
     ds_kernels bias = *sound, weight = *sound;
     bias.bias_gradient = wrong_bias_gradient;

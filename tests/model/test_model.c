@@ -33,6 +33,13 @@ static const struct {
      "test.yaml:4:65: layer name 'dense2' is taken by an earlier layer"},
     {"model: {input: [4], layers: [{dense: {units: 3}}, {embedding: {vocab: 9, width: 2}}]}",
      "test.yaml:4:51: layer 'embedding1' reads token ids, layer 'dense1' before it gives none"},
+    {"model: {input: [4], layers: [{dense: {units: 3}}, {dense: {units: 3, tied: dens1}}]}",
+     "test.yaml:4:51: layer 'dense2': tied to 'dens1', but no layer before it has that name"},
+    {"model: {input: [4], layers: [{dense: {units: 3}}, relu, {dense: {units: 3, tied: relu1}}]}",
+     "test.yaml:4:57: layer 'dense2': tied to 'relu1', which has no weights"},
+    {"model: {input: [4], layers: [{dense: {units: 3}}, {dense: {units: 3, tied: dense1}}]}",
+     "test.yaml:4:51: layer 'dense2': tied to 'dense1', whose weights have shape [3, 4], expected "
+     "[3, 3] or [3, 3]: 3 units of 3 inputs"},
     {"model: {input: [1, 4, 4], layers: [{conv: {channels: 2, kernel: 3, padding: sam}}]}",
      "test.yaml:4:77: layer 'conv1': padding is 'sam', expected a number or same"},
     {"model: {input: [4], layers: []}", "test.yaml:4:21: model.layers must be a list"},

@@ -1,5 +1,5 @@
-/* A model with positions: its loss is the mean over them, its gradient the differences', and the
- * same shards give the same bits whoever sums them. */
+/* A model with positions, its output weights tied to the embedding's: its loss is the mean over
+ * them, its gradient the differences', and the same shards give the same bits whoever sums them. */
 #include <math.h>
 
 #include "model_rig.h"
@@ -12,7 +12,8 @@ static const char *const model =
     "positionwise: true}}, "
     "{attention: {heads: 2}}, {dense: {units: 8, positionwise: true}}, {dropout: {p: 0.25}}]}}, "
     "{residual: {layers: [layernorm, {dense: {units: 16, positionwise: true, activation: gelu}}, "
-    "{dense: {units: 8, positionwise: true}}]}}, {dense: {units: 5, positionwise: true}}]}";
+    "{dense: {units: 8, positionwise: true}}]}}, {dense: {units: 5, positionwise: true, "
+    "tied: embedding1}}]}";
 
 static void make(model_rig *rig, int32_t *label)
 {

@@ -1,6 +1,7 @@
 /* Fully connected: y = x W + b on the flattened sample, or on each position's features alone.
  * Inside W lies (in, out): forward is a plain product, dx = dy W^T, dW = x^T dy. 2 n in out flops
- * each. Outside W is (out, in) as in PyTorch.
+ * each. Outside W is (out, in) as in PyTorch. Tied weights (Press and Wolf 2017) are those of an
+ * earlier layer, as they are or transposed; where they lie (out, in) inside, the products turn.
  */
 #include "descent/layer.h"
 
@@ -8,6 +9,7 @@ typedef struct dense_options {
     int64_t units;
     int activation, init;
     bool bias, positionwise;
+    const char *tied;
 } dense_options;
 
 static const ds_option options[] = {
@@ -39,10 +41,46 @@ static const ds_option options[] = {
      .offset = offsetof(dense_options, positionwise),
      .fallback = "false",
      .help = "the same weights for each position of a sequence, as torch.nn.Linear"},
+    {.name = "tied",
+     .type = DS_OPTION_TEXT,
+     .offset = offsetof(dense_options, tied),
+     .help = "earlier layer whose weights these are, transposed where that fits; default: own"},
     {.name = NULL},
 };
 
 enum { DENSE_TURN_ROWS = 64, DENSE_TURN_SIZE = 1 << 16 };
+
+/* Weights of an earlier layer: (units, in) as they are, or (in, units) to be taken transposed. */
+static ds_status dense_tie(ds_layer *self, ds_layer_builder *builder, size_t in, size_t out)
+{
+    const dense_options *o = self->options;
+    char text[DS_SHAPE_TEXT];
+    DS_TRY(ds_layer_tie_param(builder, self, o->tied));
+    const ds_shape *shape = &self->param[0]->shape;
+    bool fits = shape->n == 2 && ((shape->dim[0] == out && shape->dim[1] == in) ||
+                                  (shape->dim[0] == in && shape->dim[1] == out));
+    DS_CHECK(fits, DS_ERR_USAGE,
+             "layer '%s': tied to '%s', whose weights have shape %s, expected [%zu, %zu] or [%zu, "
+             "%zu]: %zu units of %zu inputs",
+             self->name, o->tied, ds_shape_text(shape, text), out, in, in, out, out, in);
+    return DS_OK;
+}
+
+static ds_status dense_weight(ds_layer *self, ds_layer_builder *builder, size_t in, size_t out)
+{
+    const dense_options *o = self->options;
+    if (o->tied[0] != '\0')
+        return dense_tie(self, builder, in, out);
+    if (in * out >= DENSE_TURN_SIZE)
+        self->shared = out * ds_stride_for(in);
+    return ds_layer_add_param(builder, self,
+                              &(ds_param_spec){.suffix = "weight",
+                                               .shape = {.n = 2, .dim = {out, in}},
+                                               .transposed = true,
+                                               .init = (ds_init_kind)o->init,
+                                               .fan_in = in,
+                                               .fan_out = out});
+}
 
 static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
 {
@@ -54,15 +92,7 @@ static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
         self->out = self->in;
         self->out.dim[self->in.n - 1] = out;
     }
-    DS_TRY(ds_layer_add_param(builder, self,
-                              &(ds_param_spec){.suffix = "weight",
-                                               .shape = {.n = 2, .dim = {out, in}},
-                                               .transposed = true,
-                                               .init = (ds_init_kind)o->init,
-                                               .fan_in = in,
-                                               .fan_out = out}));
-    if (in * out >= DENSE_TURN_SIZE)
-        self->shared = out * ds_stride_for(in);
+    DS_TRY(dense_weight(self, builder, in, out));
     if (o->bias)
         DS_TRY(ds_layer_add_param(builder, self,
                                   &(ds_param_spec){.suffix = "bias",
@@ -77,18 +107,30 @@ static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
  * positions where they lie row behind row; else one a sample. */
 typedef struct dense_view {
     size_t calls, rows, ldx, ldy, x_step, y_step;
+    size_t in, out;
+    bool turned; /* W lies (out, in) inside: that of another layer */
 } dense_view;
 
 static dense_view dense_look(const ds_layer *self, const ds_rows *rows)
 {
     const ds_param *w = self->param[0];
-    size_t positions = ds_shape_elements(&self->in) / w->rows;
+    size_t out = self->out.dim[self->out.n - 1], in = w->rows * w->cols / out;
+    size_t positions = ds_shape_elements(&self->in) / in;
+    bool as_is = w->shape.dim[0] == out;
+    dense_view v = {1,  rows->n, rows->x_stride,        rows->y_stride, 0, 0,
+                    in, out,     as_is != w->transposed};
     if (positions == 1)
-        return (dense_view){1, rows->n, rows->x_stride, rows->y_stride, 0, 0};
-    bool joined = rows->x_stride == positions * w->rows && rows->y_stride == positions * w->cols;
-    if (joined)
-        return (dense_view){1, rows->n * positions, w->rows, w->cols, 0, 0};
-    return (dense_view){rows->n, positions, w->rows, w->cols, rows->x_stride, rows->y_stride};
+        return v;
+    v.ldx = in;
+    v.ldy = out;
+    v.rows = rows->n * positions;
+    if (rows->x_stride == positions * in && rows->y_stride == positions * out)
+        return v;
+    v.calls = rows->n;
+    v.rows = positions;
+    v.x_step = rows->x_stride;
+    v.y_step = rows->y_stride;
+    return v;
 }
 
 static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const float *params,
@@ -99,10 +141,10 @@ static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const 
     for (size_t i = 0; i < v.calls; i++) {
         float *y = rows->y + i * v.y_step;
         DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                                  .tb = 'N',
+                                  .tb = v.turned ? 'T' : 'N',
                                   .m = v.rows,
-                                  .n = w->cols,
-                                  .k = w->rows,
+                                  .n = v.out,
+                                  .k = v.in,
                                   .a = rows->x + i * v.x_step,
                                   .lda = v.ldx,
                                   .b = params + w->offset,
@@ -111,7 +153,7 @@ static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const 
                                   .c = y,
                                   .ldc = v.ldy}));
         if (self->n_params > 1)
-            k->bias(v.rows, w->cols, params + self->param[1]->offset, y, v.ldy);
+            k->bias(v.rows, v.out, params + self->param[1]->offset, y, v.ldy);
     }
     return DS_OK;
 }
@@ -135,33 +177,34 @@ static ds_status dense_backward(const ds_layer *self, const ds_kernels *k, const
                                 const ds_rows *rows)
 {
     const ds_param *w = self->param[0];
-    bool turned = dense_shares(self, k, rows->n);
+    bool shared = dense_shares(self, k, rows->n);
     dense_view v = dense_look(self, rows);
     for (size_t i = 0; i < v.calls; i++)
         DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                                  .tb = turned ? 'N' : 'T',
+                                  .tb = shared || v.turned ? 'N' : 'T',
                                   .m = v.rows,
-                                  .n = w->rows,
-                                  .k = w->cols,
+                                  .n = v.in,
+                                  .k = v.out,
                                   .a = rows->dy + i * v.y_step,
                                   .lda = v.ldy,
-                                  .b = turned ? rows->shared : params + w->offset,
-                                  .ldb = turned ? ds_stride_for(w->rows) : w->stride,
+                                  .b = shared ? rows->shared : params + w->offset,
+                                  .ldb = shared ? ds_stride_for(w->rows) : w->stride,
                                   .beta = 0,
                                   .c = rows->dx + i * v.x_step,
                                   .ldc = v.ldx}));
     return DS_OK;
 }
 
+/* Inside rows of dW: inputs, so x^T dy; of turned weights outputs, so dy^T x. */
 static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
                                 size_t to, const ds_rows *rows, float *dst, bool add)
 {
     const ds_param *w = self->param[p];
     dense_view v = dense_look(self, rows);
     for (size_t i = 0; i < v.calls; i++) {
-        const float *dy = rows->dy + i * v.y_step;
+        const float *x = rows->x + i * v.x_step, *dy = rows->dy + i * v.y_step;
         if (p == 1) {
-            k->bias_gradient(v.rows, w->cols, dy, v.ldy, dst, add || i > 0);
+            k->bias_gradient(v.rows, v.out, dy, v.ldy, dst, add || i > 0);
             continue;
         }
         DS_TRY(k->gemm(&(ds_gemm){.ta = 'T',
@@ -169,10 +212,10 @@ static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_
                                   .m = to - from,
                                   .n = w->cols,
                                   .k = v.rows,
-                                  .a = rows->x + i * v.x_step + from,
-                                  .lda = v.ldx,
-                                  .b = dy,
-                                  .ldb = v.ldy,
+                                  .a = (v.turned ? dy : x) + from,
+                                  .lda = v.turned ? v.ldy : v.ldx,
+                                  .b = v.turned ? x : dy,
+                                  .ldb = v.turned ? v.ldx : v.ldy,
                                   .beta = add || i > 0 ? 1 : 0,
                                   .c = dst,
                                   .ldc = w->stride}));
@@ -184,7 +227,8 @@ static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_
 static bool dense_adds(const ds_layer *self, const ds_kernels *k, size_t p, size_t panel_rows,
                        size_t n)
 {
-    if (ds_shape_elements(&self->in) != self->param[0]->rows)
+    size_t out = self->out.dim[self->out.n - 1];
+    if (ds_shape_elements(&self->in) * out != self->param[0]->rows * self->param[0]->cols)
         return false;
     return p == 1 || ds_kernels_fuse(k, 'T', 'N', panel_rows, self->param[0]->cols, n);
 }

@@ -87,6 +87,25 @@ ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer, const d
     return DS_OK;
 }
 
+ds_status ds_layer_tie_param(ds_layer_builder *builder, ds_layer *layer, const char *name)
+{
+    ds_model *model = builder->model;
+    ds_layer *lender = model->layer;
+    DS_ASSERT(layer->n_params == 0);
+    while (lender < layer && strcmp(lender->name, name) != 0)
+        lender++;
+    DS_CHECK(lender < layer, DS_ERR_USAGE,
+             "layer '%s': tied to '%s', but no layer before it has that name; name an earlier "
+             "layer with weights, such as embedding1",
+             layer->name, name);
+    DS_CHECK(lender->n_params > 0, DS_ERR_USAGE, "layer '%s': tied to '%s', which has no weights",
+             layer->name, name);
+    layer->tied = lender->tied > 0 ? lender->tied : (size_t)(lender - model->layer) + 1;
+    model->layer[layer->tied - 1].lends = true;
+    layer->param[layer->n_params++] = lender->param[0];
+    return DS_OK;
+}
+
 /* ---- input ---------------------------------------------------------------------------------- */
 
 static ds_status build_dim(const ds_value *value, size_t *out)
@@ -192,7 +211,8 @@ static ds_status build_prepare(ds_layer_builder *builder)
             return ds_value_fail(builder->at[i],
                                  "layer '%s' gives %zu elements a sample, more than %d",
                                  layer->name, ds_shape_elements(&shape), INT_MAX - 64);
-        if (layer->trainable && layer->n_params > 0 && model->lowest == model->n_layers)
+        if (layer->trainable && layer->n_params > (layer->tied > 0) &&
+            model->lowest == model->n_layers)
             model->lowest = i;
         if (layer->ops->flow != DS_FLOW_ON && layer->level + 1 > model->levels)
             model->levels = layer->level + 1;

@@ -93,13 +93,35 @@ static bool pass_loss(const ds_workspace *self, ds_pass *pass)
 
 /* ---- backward ------------------------------------------------------------------------------- */
 
+/* Add what the layers tied to this one give, lowest first; `room` takes one at a time. */
+static ds_status pass_tied(const panel *self, const ds_shard *shard, float *dst, float *room)
+{
+    const ds_model *m = self->w->spec.model;
+    const ds_kernels *k = self->w->spec.kernels;
+    size_t n = (self->to - self->from) * m->layer[self->l].param[self->p]->stride;
+    for (size_t u = self->l + 1; u < m->n_layers; u++) {
+        const ds_layer *user = &m->layer[u];
+        if (user->tied != self->l + 1)
+            continue;
+        ds_rows rows = ds_workspace_rows(self->w, u, self->side, self->pass->step, shard);
+        rows.dy = self->w->tied_dy[u] + shard->first_row * rows.y_stride;
+        DS_TRY(user->ops->gradient(user, k, 0, self->from, self->to, &rows, room, false));
+        k->add(n, dst, room);
+    }
+    return DS_OK;
+}
+
 /* The panel's gradient from one shard. */
-static ds_status pass_leaf(const panel *self, const ds_shard *shard, float *dst, bool add)
+static ds_status pass_leaf(const panel *self, const ds_shard *shard, float *dst, int depth,
+                           bool add)
 {
     const ds_layer *layer = &self->w->spec.model->layer[self->l];
     ds_rows rows = ds_workspace_rows(self->w, self->l, self->side, self->pass->step, shard);
-    return layer->ops->gradient(layer, self->w->spec.kernels, self->p, self->from, self->to, &rows,
-                                dst, add);
+    DS_TRY(layer->ops->gradient(layer, self->w->spec.kernels, self->p, self->from, self->to, &rows,
+                                dst, add));
+    if (self->p > 0 || !layer->lends)
+        return DS_OK;
+    return pass_tied(self, shard, dst, self->w->scratch[depth]);
 }
 
 static bool pass_fuses(const panel *self, size_t n)
@@ -120,7 +142,7 @@ static ds_status pass_sum(const panel *self, int lo, int hi, float *dst, int dep
     if (hi - lo == 1) {
         const ds_shard *shard = &self->pass->shard[lo - self->pass->lo];
         *any = shard->rows > 0;
-        return *any ? pass_leaf(self, shard, dst, false) : DS_OK;
+        return *any ? pass_leaf(self, shard, dst, depth, false) : DS_OK;
     }
     int mid = ds_tree_split(lo, hi);
     bool right_any = false;
@@ -129,7 +151,7 @@ static ds_status pass_sum(const panel *self, int lo, int hi, float *dst, int dep
         return pass_sum(self, mid, hi, dst, depth, any);
     const ds_shard *leaf = hi - mid == 1 ? &self->pass->shard[mid - self->pass->lo] : NULL;
     if (leaf != NULL && (leaf->rows == 0 || pass_fuses(self, leaf->rows)))
-        return leaf->rows == 0 ? DS_OK : pass_leaf(self, leaf, dst, true);
+        return leaf->rows == 0 ? DS_OK : pass_leaf(self, leaf, dst, depth, true);
     float *right = self->w->scratch[depth];
     DS_TRY(pass_sum(self, mid, hi, right, depth + 1, &right_any));
     if (right_any) {
@@ -170,6 +192,17 @@ static void pass_poll(const ds_pass *pass)
         pass->poll(pass->context);
 }
 
+/* dy of a tied layer waits for its lender, where all uses are summed. */
+static void pass_keep_dy(const ds_workspace *self, const ds_pass *pass, size_t l, int side)
+{
+    const ds_layer *layer = &self->spec.model->layer[l];
+    for (int s = 0; s < pass->hi - pass->lo; s++) {
+        ds_rows rows = ds_workspace_rows(self, l, side, pass->step, &pass->shard[s]);
+        memcpy(self->tied_dy[l] + pass->shard[s].first_row * layer->y_stride, rows.dy,
+               rows.n * layer->y_stride * sizeof *rows.dy);
+    }
+}
+
 static ds_status pass_gradients(const ds_workspace *self, ds_pass *pass, size_t l, int side)
 {
     const ds_model *m = self->spec.model;
@@ -179,6 +212,10 @@ static ds_status pass_gradients(const ds_workspace *self, ds_pass *pass, size_t 
         size_t index = ds_model_param(m, layer, p), step = ds_panel_rows(param);
         if (!param->trainable)
             continue;
+        if (p == 0 && layer->tied > 0) {
+            pass_keep_dy(self, pass, l, side);
+            continue;
+        }
         panel at = {
             .w = self, .pass = pass, .l = l, .p = p, .side = side, .fused = &self->fused[index]};
         for (int d = 0; d < self->depth; d++)

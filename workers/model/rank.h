@@ -16,8 +16,9 @@ struct ds_workspace {
     size_t bytes;
     ds_workspace_spec spec;
     float **act; /* (n_layers + 1): x of the first layer, then y of each; in-place layers share */
-    size_t *stride;                 /* (n_layers + 1) */
-    float **kept;                   /* (n_layers) */
+    size_t *stride;  /* (n_layers + 1) */
+    float **kept;    /* (n_layers) */
+    float **tied_dy; /* (n_layers): dy of tied layers, until their lender's gradient is summed */
     float *hold[2 * DS_MAX_LEVELS]; /* what waits at joins and branches, two a level */
     float *grad[2];       /* gradients of activations, of two neighbouring layers at a time */
     float *shared;        /* what the shards of a pass share in one layer's backward */

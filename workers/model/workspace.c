@@ -148,6 +148,10 @@ static ds_status workspace_backward(ds_workspace *self)
     }
     for (int i = 0; i < 2; i++)
         DS_TRY(workspace_block(self, self->spec.rows, widest, &self->grad[i]));
+    for (size_t l = 0; l < m->n_layers; l++)
+        if (m->layer[l].tied > 0)
+            DS_TRY(workspace_block(self, self->spec.rows, m->layer[l].y_stride,
+                                   self->arena != NULL ? &self->tied_dy[l] : NULL));
     for (size_t i = 0; i < 2 * m->levels; i++)
         DS_TRY(workspace_block(self, self->spec.rows, widest, &self->hold[i]));
     DS_TRY(workspace_block(self, 1, shared, &self->shared));
@@ -200,7 +204,9 @@ static ds_status workspace_probe(ds_workspace *self)
         return DS_OK;
     for (size_t l = 0; l < m->n_layers; l++) {
         const ds_layer *layer = &m->layer[l];
-        for (size_t p = 0; p < layer->n_params && layer->ops->adds != NULL; p++) {
+        /* what several uses add up to is no single addition */
+        size_t first = layer->tied > 0 || layer->lends;
+        for (size_t p = first; p < layer->n_params && layer->ops->adds != NULL; p++) {
             ds_fused *fused = &self->fused[ds_model_param(m, layer, p)];
             size_t full = ds_panel_rows(layer->param[p]), last = layer->param[p]->rows % full;
             for (int i = 0; i < 2; i++) {
@@ -222,6 +228,8 @@ static ds_status workspace_fill(ds_workspace *self)
     DS_TRY(
         ds_arena_take(self->arena, m->n_layers + 1, sizeof *self->act, "activations", &self->act));
     DS_TRY(ds_arena_take(self->arena, m->n_layers, sizeof *self->kept, "activations", &self->kept));
+    DS_TRY(ds_arena_take(self->arena, m->n_layers, sizeof *self->tied_dy, "activations",
+                         &self->tied_dy));
     DS_TRY(ds_arena_take(self->arena, m->n_layers + 1, sizeof *self->stride, "activations",
                          &self->stride));
     self->stride[0] = ds_shape_stride(&m->input);
