@@ -1,9 +1,12 @@
-/* The arithmetic a rank computes with. A table is chosen once at start: `ref` (plain loops: the
- * specification), `openblas`, `onednn` and `auto`, which picks one of them for each shape by a
- * fixed table in the source. Which kernel computes a shape is a pure function of operation, shape
- * and numerics; it is never timed at run time. All matrices are row-major float32 with a row
+/* The arithmetic a rank computes with. A table is chosen once at start: `native` (our own products,
+ * what `auto` is), `ref` (plain loops: their specification, the same bits), `openblas` and
+ * `onednn`, whose bits depend on library and core. All matrices are row-major float32 with a row
  * stride. Element-wise loops give the same bits on every instruction set (no contraction, no
- * reassociation). */
+ * reassociation).
+ *
+ * A native product is defined element by element: blocks of DS_CHAIN of k, in order, each one chain
+ * of fused multiply-adds begun at zero, and their sums added in order, c first where beta is 1. No
+ * height, width, address, thread count or instruction set changes a bit of it. */
 #ifndef DS_KERNELS_H
 #define DS_KERNELS_H
 
@@ -11,6 +14,8 @@
 #include <stddef.h>
 
 #include "descent/status.h"
+
+enum { DS_CHAIN = 256 };
 
 /* c (m, n) = op(a) op(b) + beta c, beta 0 or 1. op is 'N' or 'T': op(a) is (m, k), op(b) is (k, n).
  * beta 0 never reads c. m, n or k may be 0 (k = 0: c = beta c). */
@@ -26,6 +31,28 @@ typedef struct ds_gemm {
     size_t ldc;
 } ds_gemm;
 
+/* One side of a product that is packed by its owner: its rows are c's rows (a) or c's columns (b).
+ */
+typedef struct ds_operand ds_operand;
+struct ds_operand {
+    /* Local. dst[p * width + i] = element (row + i, depth + p) for i < rows, p < n; 0 for rows <= i
+     * < width. rows <= width <= 32, n <= 256. */
+    void (*pack)(const ds_operand *self, size_t row, size_t rows, size_t depth, size_t n,
+                 size_t width, float *dst);
+    const void *source; /* what pack reads */
+};
+
+/* c (m, n) = a b + beta c, beta 0 or 1; m, n, k at least 1. Column j of c lies at
+ * (j / span) * skip + j % span of its row: the columns of several samples; span 0: at j. */
+typedef struct ds_product {
+    size_t m, n, k;
+    const ds_operand *a, *b;
+    float beta;
+    float *c;
+    size_t ldc;
+    size_t span, skip;
+} ds_product;
+
 typedef enum ds_activation {
     DS_ACT_NONE,
     DS_ACT_RELU,
@@ -39,6 +66,8 @@ typedef struct ds_kernels {
     const char *name;
     const char *help;
     ds_status (*gemm)(const ds_gemm *call);
+    /* NULL: this table has none. */
+    ds_status (*product)(const ds_product *call);
     /* True where a product packs a transposed b anew each time: turning b once then pays. */
     bool packs_b;
     /* Local. b (cols, rows) = a (rows, cols) transposed. */
@@ -77,14 +106,14 @@ DS_API const ds_kernels *ds_kernels_at(size_t i);
  * the inside of a step. */
 DS_API bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t n, size_t k);
 
-/* Local. Sets OpenBLAS, oneDNN and OpenMP threads of the calling thread. Only when the program
- * asks; until then the first ds_kernels_find or ds_kernels_at has set 1. USAGE where the
- * environment allows fewer. */
+/* Local. Sets the threads of native products, OpenBLAS, oneDNN and OpenMP of the calling thread.
+ * Only when the program asks; until then the first ds_kernels_find or ds_kernels_at has set 1.
+ * USAGE where the environment allows fewer. */
 DS_API ds_status ds_kernels_set_threads(int threads) DS_NODISCARD;
 /* Local. The highest instruction set that products may use: "auto" (what the CPU has), "base",
  * "avx2" or "avx512". Before the first product, on every rank alike. OpenBLAS settles its core when
- * it is loaded: with one above the bound `auto` computes by oneDNN alone, and `openblas` (or a
- * build without oneDNN) fails with USAGE and the line to set in the environment. */
+ * it is loaded: with one above the bound `openblas` fails with USAGE and the line to set in the
+ * environment. */
 DS_API ds_status ds_kernels_limit_isa(const char *isa) DS_NODISCARD;
 
 /* Local. What this CPU has: 0 base, 1 avx2, 2 avx512; -1 where the names mean nothing (not x86-64).
@@ -98,7 +127,7 @@ DS_API const char *ds_kernels_isa_name(int isa);
 typedef struct ds_numerics {
     char kernels[32], isa[32], blas_core[32], blas_version[32], onednn_version[32], compiler[64],
         libc[32];
-    int threads;
+    int threads; /* 0: they do not matter */
 } ds_numerics;
 
 /* Local. The numerics in force for `kernels` and `threads`. */

@@ -149,7 +149,8 @@ static ds_status train_report(train *self)
                                self->from[0] != '\0' ? ds_trainer_steps(self->trainer) : -1};
     DS_TRY(ds_report_create(&spec, &self->report));
     char warning[512];
-    if (ds_numerics_warning(sizeof warning, warning) != NULL)
+    bool blas = strcmp(ds_trainer_numerics(self->trainer)->blas_version, "none") != 0;
+    if (blas && ds_numerics_warning(sizeof warning, warning) != NULL)
         ds_log(DS_LOG_WARN, "%s", warning);
     return train_announce(self);
 }

@@ -5,7 +5,7 @@
 
 #include "trainer_parts.h"
 
-/* What the CPUs of all ranks have: the instruction set of `auto`. */
+/* What the CPUs of all ranks have: the instruction set of `auto` where bits depend on it. */
 static ds_status create_lowest_isa(ds_world *world, int *lowest)
 {
     double negated = -ds_kernels_isa();
@@ -21,13 +21,14 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, in
                             spec->set, &self->config));
     DS_TRY(ds_sync_check(self->config));
     const ds_compute_config *compute = &self->config->compute;
-    bool lowest = strcmp(compute->isa, "auto") == 0;
-    DS_TRY(ds_kernels_limit_isa(lowest ? ds_kernels_isa_name(lowest_isa) : compute->isa));
     self->kernels = ds_kernels_find(compute->kernels);
     DS_CHECK(self->kernels != NULL, DS_ERR_USAGE,
              "compute.kernels: '%s' is not in this build (see descent list kernels); auto takes "
              "the best that is",
              compute->kernels);
+    /* Native products have the same bits on all: nobody needs to compute as the least of them. */
+    bool lowest = strcmp(compute->isa, "auto") == 0 && self->kernels->product == NULL;
+    DS_TRY(ds_kernels_limit_isa(lowest ? ds_kernels_isa_name(lowest_isa) : compute->isa));
     DS_TRY(ds_kernels_set_threads((int)compute->threads));
     ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);
     DS_TRY(ds_model_create(self->config->model, 0, &self->model));

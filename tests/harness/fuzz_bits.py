@@ -256,11 +256,12 @@ def skipped_steps(program, folder, tap):
 def other_core(program, folder, tap):
     """Resumed with another OpenBLAS core: a warning; under compute.strict exit 4."""
     config, out = folder.path / "numerics.yaml", folder.path / "core"
-    before = program.train(config, out, ranks=0, env={"OPENBLAS_CORETYPE": "Prescott"})
+    kernels = ("--set", "compute.kernels=openblas")
+    before = program.train(config, out, *kernels, ranks=0, env={"OPENBLAS_CORETYPE": "Prescott"})
     checkpoints(out)[-1].unlink()
-    strict = program.train(config, out, "--resume", "--set", "compute.strict=true", ranks=2, env={"OPENBLAS_CORETYPE": "Nehalem"})
+    strict = program.train(config, out, "--resume", *kernels, "--set", "compute.strict=true", ranks=2, env={"OPENBLAS_CORETYPE": "Nehalem"})
     tap.point(before.code == 0 and strict.code == 4 and len(strict.errors()) == 1, "another OpenBLAS core under compute.strict: exit 4", strict)
-    done = program.train(config, out, "--resume", ranks=2, env={"OPENBLAS_CORETYPE": "Nehalem"})
+    done = program.train(config, out, "--resume", *kernels, ranks=2, env={"OPENBLAS_CORETYPE": "Nehalem"})
     tap.point(done.code == 0 and "bits will differ" in done.err, "another OpenBLAS core: a warning", done)
 
 

@@ -15,21 +15,15 @@
     .activate_gradient = ds_fast_activate_gradient, .softmax = ds_fast_softmax,                   \
     .transpose = ds_transpose_openblas
 
-#ifdef DS_HAVE_ONEDNN
-#define KERNELS_ONEDNN true
-#else
-#define KERNELS_ONEDNN false
-#endif
+#define NATIVE .gemm = ds_gemm_native, .product = ds_product_native, .packs_b = true, FAST
 
 static const ds_kernels kernels_table[] = {
-    {.name = "auto",
-     .help = "the faster library for each shape, by a fixed table",
-     .gemm = ds_gemm_auto,
-     .packs_b = KERNELS_ONEDNN,
-     FAST},
+    {.name = "auto", .help = "the best that is: native", NATIVE},
+    {.name = "native", .help = "own products: the same bits on every CPU", NATIVE},
     {.name = "ref",
-     .help = "plain loops, the specification (slow)",
+     .help = "plain loops, the specification: the bits of native (slow)",
      .gemm = ds_gemm_ref,
+     .product = ds_product_ref,
      .add = ds_ref_add,
      .sum = ds_ref_sum,
      .squares = ds_ref_squares,

@@ -72,10 +72,9 @@ ds_status ds_kernels_limit_isa(const char *isa)
         return DS_OK;
     numerics_bound = bound;
 #ifdef DS_HAVE_ONEDNN
-    return ds_onednn_limit_isa(bound); /* auto then does without an OpenBLAS that is above it */
-#else
-    return ds_openblas_obeys();
+    DS_TRY(ds_onednn_limit_isa(bound));
 #endif
+    return DS_OK;
 }
 
 /* A function of whichever OpenMP runtime the libraries brought along (none is linked here), or NULL
@@ -170,34 +169,40 @@ static void numerics_compiler(size_t room, char *text)
 void ds_numerics_read(const ds_kernels *kernels, int threads, ds_numerics *out)
 {
     memset(out, 0, sizeof *out);
+    bool blas = strcmp(kernels->name, "openblas") == 0,
+         onednn = strcmp(kernels->name, "onednn") == 0;
     int isa = ds_cpu_isa();
     if (isa > numerics_bound)
         isa = numerics_bound;
     snprintf(out->kernels, sizeof out->kernels, "%s", kernels->name);
-    snprintf(out->isa, sizeof out->isa, "%s", isa < 0 ? "generic" : numerics_isa[isa]);
+    snprintf(out->isa, sizeof out->isa, "%s",
+             !blas && !onednn ? "any"
+             : isa < 0        ? "generic"
+                              : numerics_isa[isa]);
     snprintf(out->blas_core, sizeof out->blas_core, "none");
     snprintf(out->blas_version, sizeof out->blas_version, "none");
     snprintf(out->onednn_version, sizeof out->onednn_version, "none");
-    bool both = strcmp(kernels->name, "auto") == 0;
-    if ((both && numerics_bound >= ds_openblas_isa()) || strcmp(kernels->name, "openblas") == 0)
+    if (blas)
         numerics_blas(out);
 #ifdef DS_HAVE_ONEDNN
-    if (both || strcmp(kernels->name, "onednn") == 0)
+    if (onednn)
         numerics_onednn(out);
 #endif
     numerics_compiler(sizeof out->compiler, out->compiler);
     snprintf(out->libc, sizeof out->libc, "glibc %s", gnu_get_libc_version());
-    out->threads = threads;
+    out->threads = blas || onednn ? threads : 0;
 }
 
 const char *ds_numerics_text(const ds_numerics *self, size_t room, char *text)
 {
     bool blas = strcmp(self->blas_version, "none") != 0;
-    snprintf(text, room,
-             "kernels %s, isa %s, OpenBLAS %s%s%s, oneDNN %s, %d thread%s a rank, %s, %s",
-             self->kernels, self->isa, self->blas_version, blas ? " " : "",
-             blas ? self->blas_core : "", self->onednn_version, self->threads,
-             self->threads == 1 ? "" : "s", self->compiler, self->libc);
+    char threads[48] = "";
+    if (self->threads > 0)
+        snprintf(threads, sizeof threads, "%d thread%s a rank, ", self->threads,
+                 self->threads == 1 ? "" : "s");
+    snprintf(text, room, "kernels %s, isa %s, OpenBLAS %s%s%s, oneDNN %s, %s%s, %s", self->kernels,
+             self->isa, self->blas_version, blas ? " " : "", blas ? self->blas_core : "",
+             self->onednn_version, threads, self->compiler, self->libc);
     return text;
 }
 

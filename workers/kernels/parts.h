@@ -5,8 +5,10 @@
 #include "descent/kernels.h"
 
 ds_status ds_gemm_ref(const ds_gemm *call);
+ds_status ds_product_ref(const ds_product *call);
 ds_status ds_gemm_openblas(const ds_gemm *call);
-ds_status ds_gemm_auto(const ds_gemm *call);
+ds_status ds_gemm_native(const ds_gemm *call);
+ds_status ds_product_native(const ds_product *call);
 /* True when the answer needs no product (m, n or k is 0): it then stands in c. */
 bool ds_gemm_empty(const ds_gemm *call);
 /* Strides and operations make sense and all counts fit an int. */
@@ -14,8 +16,6 @@ ds_status ds_gemm_check(const ds_gemm *call);
 
 #ifdef DS_HAVE_ONEDNN
 ds_status ds_gemm_onednn(const ds_gemm *call);
-/* True if the table in choose.c gives this shape to oneDNN. */
-bool ds_choose_onednn(char ta, char tb, size_t m, size_t n, size_t k);
 void ds_onednn_version(size_t room, char *text);
 /* bound: 0 base, 1 avx2, 2 avx512. */
 ds_status ds_onednn_limit_isa(int bound);

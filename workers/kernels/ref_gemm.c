@@ -1,11 +1,22 @@
-/* The specification of gemm: each element of c is a chain of float32 additions of rounded products
- * in the order of k, begun at zero; beta = 1 adds c by one more addition at the end. Three plain
- * loops, about 1-5 GFLOP/s. */
+/* The specification of products. An element of c is a sum over blocks of DS_CHAIN of k, in order:
+ * each block is one chain of fused multiply-adds in the order of k, begun at zero; beta = 1 adds c
+ * first. So beta = 1 with k <= DS_CHAIN is a product and one addition. Plain loops, about 5
+ * GFLOP/s. */
+#include <math.h>
 #include <string.h>
+
+#include "descent/simd.h"
 
 #include "parts.h"
 
-enum { REF_BLOCK = 64 };
+enum { REF_BLOCK = 32 };
+
+/* As DS_SIMD, with instruction sets that have the fused operation; elsewhere libm computes it. */
+#if DS_SIMD_CLONES
+#define REF_SIMD __attribute__((target_clones("avx512f", "arch=haswell", "default")))
+#else
+#define REF_SIMD
+#endif
 
 bool ds_gemm_empty(const ds_gemm *call)
 {
@@ -19,31 +30,71 @@ bool ds_gemm_empty(const ds_gemm *call)
     return true;
 }
 
-/* Columns [j, j + w) of row i, w <= REF_BLOCK. */
-static void ref_gemm_row(const ds_gemm *g, size_t i, size_t j, size_t w)
+REF_SIMD
+static void ref_gemm_chain(size_t k, const float *a, const float *b, float *restrict sum)
 {
-    float acc[REF_BLOCK] = {0};
-    for (size_t p = 0; p < g->k; p++) {
-        float a = g->ta == 'N' ? g->a[i * g->lda + p] : g->a[p * g->lda + i];
-        if (g->tb == 'N')
-            for (size_t q = 0; q < w; q++)
-                acc[q] += a * g->b[p * g->ldb + j + q];
-        else
-            for (size_t q = 0; q < w; q++)
-                acc[q] += a * g->b[(j + q) * g->ldb + p];
-    }
-    float *c = g->c + i * g->ldc + j;
-    for (size_t q = 0; q < w; q++)
-        c[q] = g->beta == 0.0f ? acc[q] : c[q] + acc[q];
+    for (size_t j = 0; j < REF_BLOCK; j++)
+        sum[j] = 0;
+    for (size_t p = 0; p < k; p++)
+        for (size_t j = 0; j < REF_BLOCK; j++)
+            sum[j] = fmaf(a[p], b[p * REF_BLOCK + j], sum[j]);
 }
 
-ds_status ds_gemm_ref(const ds_gemm *call)
+/* Columns [j, j + w) of all rows, over [depth, depth + n) of k. */
+static void ref_gemm_block(const ds_product *g, size_t j, size_t w, size_t depth, size_t n)
 {
-    DS_TRY(ds_gemm_check(call));
-    if (ds_gemm_empty(call))
-        return DS_OK;
-    for (size_t i = 0; i < call->m; i++)
-        for (size_t j = 0; j < call->n; j += REF_BLOCK)
-            ref_gemm_row(call, i, j, call->n - j < REF_BLOCK ? call->n - j : REF_BLOCK);
+    float a[DS_CHAIN], b[DS_CHAIN * REF_BLOCK], sum[REF_BLOCK];
+    size_t span = g->span > 0 ? g->span : g->n;
+    g->b->pack(g->b, j, w, depth, n, REF_BLOCK, b);
+    for (size_t i = 0; i < g->m; i++) {
+        g->a->pack(g->a, i, 1, depth, n, 1, a);
+        ref_gemm_chain(n, a, b, sum);
+        for (size_t q = 0; q < w; q++) {
+            float *c = g->c + i * g->ldc + (j + q) / span * g->skip + (j + q) % span;
+            *c = depth > 0 || g->beta != 0.0f ? *c + sum[q] : sum[q];
+        }
+    }
+}
+
+ds_status ds_product_ref(const ds_product *g)
+{
+    for (size_t j = 0; j < g->n; j += REF_BLOCK)
+        for (size_t depth = 0; depth < g->k; depth += DS_CHAIN)
+            ref_gemm_block(g, j, g->n - j < REF_BLOCK ? g->n - j : REF_BLOCK, depth,
+                           g->k - depth < DS_CHAIN ? g->k - depth : DS_CHAIN);
     return DS_OK;
+}
+
+/* The source of a plain operand: element (i, p) at data[i * row + p * col]. */
+typedef struct ref_matrix {
+    const float *data;
+    size_t row, col;
+} ref_matrix;
+
+static void ref_gemm_pack(const ds_operand *self, size_t row, size_t rows, size_t depth, size_t n,
+                          size_t width, float *dst)
+{
+    const ref_matrix *m = self->source;
+    for (size_t p = 0; p < n; p++)
+        for (size_t i = 0; i < width; i++)
+            dst[p * width + i] =
+                i < rows ? m->data[(row + i) * m->row + (depth + p) * m->col] : 0.0f;
+}
+
+ds_status ds_gemm_ref(const ds_gemm *g)
+{
+    DS_TRY(ds_gemm_check(g));
+    if (ds_gemm_empty(g))
+        return DS_OK;
+    ref_matrix ma = {g->a, g->ta == 'N' ? g->lda : 1, g->ta == 'N' ? 1 : g->lda};
+    ref_matrix mb = {g->b, g->tb == 'N' ? 1 : g->ldb, g->tb == 'N' ? g->ldb : 1};
+    ds_operand a = {ref_gemm_pack, &ma}, b = {ref_gemm_pack, &mb};
+    return ds_product_ref(&(ds_product){.m = g->m,
+                                        .n = g->n,
+                                        .k = g->k,
+                                        .a = &a,
+                                        .b = &b,
+                                        .beta = g->beta,
+                                        .c = g->c,
+                                        .ldc = g->ldc});
 }

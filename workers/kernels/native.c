@@ -1,0 +1,188 @@
+/* The native product, after Goto and van de Geijn (2008) and BLIS (Van Zee, van de Geijn 2015): a
+ * block of a is packed in tiles that stay in the second-level cache, b goes by panels of 32
+ * columns, a tile of c lies in registers. An element of c is the sum, in order, of chains of at
+ * most 256 fused multiply-adds in the order of k, each from zero: its bits depend on no block size,
+ * no height or width of the product, and no instruction set, so that unlike CPUs agree.
+ * 2 m n k flops; packing reads a once and b once for each 560 rows of a. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "native_parts.h"
+
+enum {
+    NATIVE_TILES = 40, /* of a, packed at a time */
+    NATIVE_A = NATIVE_TILES * NATIVE_DEPTH * NATIVE_HEIGHT,
+    NATIVE_B = NATIVE_DEPTH * NATIVE_WIDTH,
+    NATIVE_C = NATIVE_MAX_ROWS * NATIVE_WIDTH
+};
+
+typedef struct native_room {
+    float a[NATIVE_A], b[NATIVE_B], c[NATIVE_C];
+} native_room;
+
+/* A product under way: the rows at hand and how they are cut. */
+typedef struct native_call {
+    const ds_product *product;
+    const ds_native_isa *isa;
+    const float *b_rows; /* b as it lies, rows every ldb floats; NULL: it must be packed */
+    size_t ldb;
+    native_room *room;
+    size_t row, rows, tiles; /* of a, packed */
+    size_t depth, n;         /* of k */
+} native_call;
+
+/* ---- memory: one block a thread, taken at its first product ---------------------------------- */
+
+static pthread_key_t native_key;
+static pthread_once_t native_once = PTHREAD_ONCE_INIT;
+static bool native_has_key;
+
+static void native_make_key(void)
+{
+    native_has_key = pthread_key_create(&native_key, free) == 0;
+}
+
+static ds_status native_take_room(native_room **out)
+{
+    pthread_once(&native_once, native_make_key);
+    native_room *room = native_has_key ? pthread_getspecific(native_key) : NULL;
+    if (room == NULL) {
+        room = aligned_alloc(64, (sizeof *room + 63) / 64 * 64);
+        DS_CHECK(native_has_key && room != NULL && pthread_setspecific(native_key, room) == 0,
+                 DS_ERR_NOMEM, "no memory for the blocks of matrix products (%zu bytes)",
+                 sizeof *room);
+    }
+    *out = room;
+    return DS_OK;
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+/* Tiles of nearly one height. */
+static size_t native_tile_begin(const native_call *call, size_t t)
+{
+    return t * call->rows / call->tiles;
+}
+
+static void native_pack_a(const native_call *call)
+{
+    const ds_operand *a = call->product->a;
+    for (size_t t = 0; t < call->tiles; t++) {
+        size_t from = native_tile_begin(call, t), to = native_tile_begin(call, t + 1);
+        a->pack(a, call->row + from, to - from, call->depth, call->n, NATIVE_HEIGHT,
+                call->room->a + t * NATIVE_DEPTH * NATIVE_HEIGHT);
+    }
+}
+
+/* Columns [j, j + w) of a tile's rows from the room's tile into c, column by column's place. */
+static void native_scatter(const native_call *call, size_t row, size_t rows, size_t j, size_t w)
+{
+    const ds_product *p = call->product;
+    bool add = call->depth > 0 || p->beta != 0.0f;
+    size_t span = p->span > 0 ? p->span : p->n;
+    for (size_t r = 0; r < rows; r++) {
+        const float *sum = call->room->c + r * NATIVE_WIDTH;
+        for (size_t i = 0; i < w;) {
+            size_t at = (j + i) % span, run = span - at < w - i ? span - at : w - i;
+            float *c = p->c + (row + r) * p->ldc + (j + i) / span * p->skip + at;
+            for (size_t q = 0; q < run; q++)
+                c[q] = add ? c[q] + sum[i + q] : sum[i + q];
+            i += run;
+        }
+    }
+}
+
+/* Columns [j, j + w), w <= 32, of all packed rows; b: their panel. */
+static void native_panel(const native_call *call, size_t j, size_t w, const float *b, size_t ldb)
+{
+    const ds_product *p = call->product;
+    bool add = call->depth > 0 || p->beta != 0.0f, narrow = w <= NATIVE_WIDTH / 2;
+    ds_native_tile *const *tile = narrow ? call->isa->narrow : call->isa->wide;
+    size_t span = p->span > 0 ? p->span : p->n, at = j % span;
+    bool straight = (w == NATIVE_WIDTH || w == NATIVE_WIDTH / 2) && at + w <= span;
+    for (size_t t = 0; t < call->tiles; t++) {
+        size_t from = native_tile_begin(call, t), rows = native_tile_begin(call, t + 1) - from;
+        const float *a = call->room->a + t * NATIVE_DEPTH * NATIVE_HEIGHT;
+        float *c = p->c + (call->row + from) * p->ldc + j / span * p->skip + at;
+        if (straight) {
+            tile[rows - 1](call->n, a, b, ldb, c, p->ldc, add);
+            continue;
+        }
+        tile[rows - 1](call->n, a, b, ldb, call->room->c, NATIVE_WIDTH, false);
+        native_scatter(call, call->row + from, rows, j, w);
+    }
+}
+
+static void native_block(native_call *call)
+{
+    const ds_product *p = call->product;
+    native_pack_a(call);
+    for (size_t j = 0; j < p->n; j += NATIVE_WIDTH) {
+        size_t w = p->n - j < NATIVE_WIDTH ? p->n - j : NATIVE_WIDTH;
+        if (call->b_rows != NULL && w == NATIVE_WIDTH) {
+            native_panel(call, j, w, call->b_rows + call->depth * call->ldb + j, call->ldb);
+            continue;
+        }
+        p->b->pack(p->b, j, w, call->depth, call->n, NATIVE_WIDTH, call->room->b);
+        native_panel(call, j, w, call->room->b, NATIVE_WIDTH);
+    }
+}
+
+static void native_run(native_call *call)
+{
+    const ds_product *p = call->product;
+    size_t most = NATIVE_TILES * call->isa->max_rows, blocks = (p->m + most - 1) / most;
+    for (size_t i = 0; i < blocks; i++) {
+        call->row = i * p->m / blocks;
+        call->rows = (i + 1) * p->m / blocks - call->row;
+        call->tiles = (call->rows + call->isa->max_rows - 1) / call->isa->max_rows;
+        for (call->depth = 0; call->depth < p->k; call->depth += NATIVE_DEPTH) {
+            call->n = p->k - call->depth < NATIVE_DEPTH ? p->k - call->depth : NATIVE_DEPTH;
+            native_block(call);
+        }
+    }
+}
+
+static const ds_native_isa *native_isa(void)
+{
+#if defined(__x86_64__)
+    int isa = ds_cpu_isa() < ds_isa_bound() ? ds_cpu_isa() : ds_isa_bound();
+    if (isa > 0)
+        return isa > 1 ? &ds_native_avx512 : &ds_native_avx2;
+#endif
+    return &ds_native_plain;
+}
+
+static ds_status native_product(const ds_product *product, const float *b_rows, size_t ldb)
+{
+    native_call call = {.product = product, .isa = native_isa(), .b_rows = b_rows, .ldb = ldb};
+    DS_TRY(native_take_room(&call.room));
+    native_run(&call);
+    return DS_OK;
+}
+
+ds_status ds_product_native(const ds_product *product)
+{
+    DS_ASSERT(product->beta == 0.0f || product->beta == 1.0f);
+    DS_ASSERT(product->m > 0 && product->n > 0 && product->k > 0);
+    return native_product(product, NULL, 0);
+}
+
+ds_status ds_gemm_native(const ds_gemm *g)
+{
+    DS_TRY(ds_gemm_check(g));
+    if (ds_gemm_empty(g))
+        return DS_OK;
+    ds_native_matrix ma = {g->a, g->lda, g->ta == 'T'}, mb = {g->b, g->ldb, g->tb == 'N'};
+    ds_operand a = {ds_native_pack_plain, &ma}, b = {ds_native_pack_plain, &mb};
+    ds_product product = {.m = g->m,
+                          .n = g->n,
+                          .k = g->k,
+                          .a = &a,
+                          .b = &b,
+                          .beta = g->beta,
+                          .c = g->c,
+                          .ldc = g->ldc};
+    return native_product(&product, g->tb == 'N' ? g->b : NULL, g->ldb);
+}

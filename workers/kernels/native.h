@@ -1,0 +1,37 @@
+/* The inside of the native product: how packed panels look, and the tiles that compute them. */
+#ifndef DS_NATIVE_H
+#define DS_NATIVE_H
+
+#include "descent/kernels.h"
+
+enum {
+    NATIVE_DEPTH = DS_CHAIN, /* of k at a time */
+    NATIVE_WIDTH = 32,       /* columns of a panel of b: dst[p * 32 + j] */
+    NATIVE_HEIGHT = 16,      /* floats a step of k takes in a panel of a: dst[p * 16 + i] */
+    NATIVE_MAX_ROWS = 14     /* rows of c that any tile computes at a time */
+};
+
+/* c (rows, width) = [c +] a b over k <= NATIVE_DEPTH: a packed, b rows every ldb floats. The chain
+ * starts from zero; c is added at the end. */
+typedef void ds_native_tile(size_t k, const float *a, const float *b, size_t ldb, float *c,
+                            size_t ldc, bool add);
+
+/* What one instruction set has: tiles of r rows at index r - 1, of 32 and of 16 columns. */
+typedef struct ds_native_isa {
+    size_t max_rows;
+    ds_native_tile *wide[NATIVE_MAX_ROWS], *narrow[NATIVE_MAX_ROWS];
+} ds_native_isa;
+
+#if defined(__x86_64__)
+extern const ds_native_isa ds_native_avx512, ds_native_avx2;
+#endif
+extern const ds_native_isa ds_native_plain;
+
+/* Unrolls a loop of constant length whole, so that an array of accumulators lies in registers. */
+#if defined(__clang__)
+#define NATIVE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define NATIVE_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#endif

@@ -1,0 +1,59 @@
+/* Tiles for AVX2 with FMA: r x 16 sums in registers, r <= 6: 12 accumulators; 32 columns are two
+ * such. */
+#include "native.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2,fma")))
+
+AVX2 __attribute__((always_inline)) static inline void
+native_avx2_tile(const int rows, size_t k, const float *a, const float *b, size_t ldb, float *c,
+                 size_t ldc, bool add)
+{
+    __m256 sum[6][2];
+    NATIVE_UNROLL
+    for (int r = 0; r < rows; r++)
+        sum[r][0] = sum[r][1] = _mm256_setzero_ps();
+    for (size_t p = 0; p < k; p++, a += NATIVE_HEIGHT, b += ldb) {
+        __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
+        NATIVE_UNROLL
+        for (int r = 0; r < rows; r++) {
+            __m256 x = _mm256_broadcast_ss(a + r);
+            sum[r][0] = _mm256_fmadd_ps(x, b0, sum[r][0]);
+            sum[r][1] = _mm256_fmadd_ps(x, b1, sum[r][1]);
+        }
+    }
+    NATIVE_UNROLL
+    for (int r = 0; r < rows; r++, c += ldc)
+        for (int v = 0; v < 2; v++)
+            _mm256_storeu_ps(c + 8 * v, add ? _mm256_add_ps(_mm256_loadu_ps(c + 8 * v), sum[r][v])
+                                            : sum[r][v]);
+}
+
+#define TILE(rows)                                                                                 \
+    AVX2 static void native_avx2_narrow_##rows(size_t k, const float *a, const float *b,           \
+                                               size_t ldb, float *c, size_t ldc, bool add)         \
+    {                                                                                              \
+        native_avx2_tile(rows, k, a, b, ldb, c, ldc, add);                                         \
+    }                                                                                              \
+    AVX2 static void native_avx2_wide_##rows(size_t k, const float *a, const float *b, size_t ldb, \
+                                             float *c, size_t ldc, bool add)                       \
+    {                                                                                              \
+        native_avx2_tile(rows, k, a, b, ldb, c, ldc, add);                                         \
+        native_avx2_tile(rows, k, a, b + 16, ldb, c + 16, ldc, add);                               \
+    }
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+
+#define ALL(kind)                                                                  \
+    {                                                                              \
+        native_avx2_##kind##_1, native_avx2_##kind##_2, native_avx2_##kind##_3,    \
+            native_avx2_##kind##_4, native_avx2_##kind##_5, native_avx2_##kind##_6 \
+    }
+const ds_native_isa ds_native_avx2 = {.max_rows = 6, .wide = ALL(wide), .narrow = ALL(narrow)};
+#endif
