@@ -110,7 +110,8 @@ typedef struct ds_config {
     const char *name;
     uint64_t seed;
     ds_data_config data;
-    const ds_value *model;
+    const ds_value *model;  /* {input, layers}, whatever was given */
+    const ds_value *preset; /* as it was given, where that names a preset; else NULL */
     const ds_loss_ops *loss;
     const void *loss_options;
     const ds_optim_ops *optimizer;
@@ -146,6 +147,9 @@ DS_API ds_status ds_config_read(const char *path, char **text) DS_NODISCARD;
 DS_API ds_status ds_config_create(const char *text, const char *path, size_t n_set,
                                   const char *const *set, ds_config **out) DS_NODISCARD;
 DS_API void ds_config_destroy(ds_config **config);
+/* Local. Where the model is a preset: write it out anew for that many classes or target columns (0:
+ * not known), which only the data tell. A model made before is of another config. */
+DS_API ds_status ds_config_fit(ds_config *self, size_t outputs) DS_NODISCARD;
 /* Local. The resolved config as YAML text; free() it. */
 DS_API ds_status ds_config_text(const ds_config *self, char **text) DS_NODISCARD;
 /* Local. A config's text as a tree, unchecked: a checkpoint's may be of another program's version,

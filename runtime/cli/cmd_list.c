@@ -4,6 +4,7 @@
 
 #include "descent/dataset.h"
 #include "descent/model.h"
+#include "descent/preset.h"
 #include "descent/sync.h"
 
 #include "args.h"
@@ -32,6 +33,12 @@ static void list_layers(void)
     list_member("every layer", "takes these too", ds_layer_common_options());
     for (size_t i = 0; ds_layer_at(i) != NULL; i++)
         list_member(ds_layer_at(i)->name, ds_layer_at(i)->help, ds_layer_at(i)->options);
+}
+
+static void list_presets(void)
+{
+    for (size_t i = 0; ds_preset_at(i) != NULL; i++)
+        list_member(ds_preset_at(i)->name, ds_preset_at(i)->help, ds_preset_at(i)->options);
 }
 
 static void list_losses(void)
@@ -89,15 +96,11 @@ static void list_keys(void)
 static const struct {
     const char *name;
     void (*print)(void);
-} list_table[] = {{"keys", list_keys},
-                  {"layers", list_layers},
-                  {"losses", list_losses},
-                  {"optimizers", list_optimizers},
-                  {"schedules", list_schedules},
-                  {"formats", list_formats},
-                  {"strategies", list_strategies},
-                  {"codecs", list_codecs},
-                  {"kernels", list_kernels}};
+} list_table[] = {
+    {"keys", list_keys},       {"layers", list_layers},         {"presets", list_presets},
+    {"losses", list_losses},   {"optimizers", list_optimizers}, {"schedules", list_schedules},
+    {"formats", list_formats}, {"strategies", list_strategies}, {"codecs", list_codecs},
+    {"kernels", list_kernels}};
 enum { LIST_TABLES = sizeof list_table / sizeof *list_table };
 
 static ds_status list_run(ds_world *world, int argc, char **argv)
@@ -119,18 +122,20 @@ static ds_status list_run(ds_world *world, int argc, char **argv)
         list_table[i].print();
     }
     const char *closest = met ? NULL : ds_closest(wanted, LIST_TABLES, names);
-    DS_CHECK(met, DS_ERR_USAGE,
-             "list: unknown '%s'%s%s%s; expected keys, layers, losses, optimizers, schedules, "
-             "formats, strategies, codecs or kernels",
-             wanted, closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
-             closest == NULL ? "" : "')");
+    DS_CHECK(
+        met, DS_ERR_USAGE,
+        "list: unknown '%s'%s%s%s; expected keys, layers, presets, losses, optimizers, schedules, "
+        "formats, strategies, codecs or kernels",
+        wanted, closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
+        closest == NULL ? "" : "')");
     return DS_OK;
 }
 
 extern const ds_command ds_command_list;
 const ds_command ds_command_list = {
     .name = "list",
-    .usage = "list [keys|layers|losses|optimizers|schedules|formats|strategies|codecs|kernels]",
+    .usage =
+        "list [keys|layers|presets|losses|optimizers|schedules|formats|strategies|codecs|kernels]",
     .help = "Everything a config can name, with options, types, ranges and defaults; keys: the "
             "config's own.\n",
     .run = list_run,

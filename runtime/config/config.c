@@ -108,7 +108,7 @@ static ds_status config_name(ds_config *self, const ds_value *given, const char 
 static ds_status config_take(ds_config *self, const ds_value *tree)
 {
     ds_raw_root raw = {0};
-    ds_value *root = NULL, *model = NULL;
+    ds_value *root = NULL;
     char seed[32], found[96];
     DS_TRY(ds_options_parse(ds_config_root_options, tree, "config", self->arena, &raw));
     if (raw.model->kind != DS_VALUE_MAP)
@@ -121,9 +121,7 @@ static ds_status config_take(ds_config *self, const ds_value *tree)
     DS_TRY(ds_config_put(self, root, "name", self->name, ds_value_find(tree, "name")));
     DS_TRY(ds_config_put(self, root, "seed", seed, ds_value_find(tree, "seed")));
     DS_TRY(ds_config_take_data(self, raw.data, root));
-    DS_TRY(ds_value_copy(self->arena, "model", raw.model, &model));
-    DS_TRY(ds_value_add(self->arena, root, model));
-    self->model = model;
+    DS_TRY(ds_config_take_model(self, raw.model, root));
     DS_TRY(ds_config_take_loss(self, raw.loss, root));
     DS_TRY(ds_config_take_batch(self, raw.batch, root));
     DS_TRY(ds_config_take_optimizer(self, raw.optimizer, root));

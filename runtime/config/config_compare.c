@@ -62,6 +62,16 @@ static bool compare_exchanged(const compare_state *s, const char *path)
     return false;
 }
 
+/* Does the edit say so? One of a preset's option changes the layers that it writes. */
+static bool compare_edited(const char *edit, const char *path)
+{
+    static const char model[] = "model.";
+    size_t n = sizeof model - 1;
+    bool preset = strncmp(edit, model, n) == 0 && strncmp(path, model, n) == 0 &&
+                  strncmp(edit + n, "layers.", 7) != 0 && strncmp(edit + n, "input.", 6) != 0;
+    return preset || ds_config_edit_covers(edit, path);
+}
+
 static void compare_note(compare_state *s, const char *path, const ds_value *a, const ds_value *b)
 {
     if (s->change != NULL) {
@@ -69,7 +79,7 @@ static void compare_note(compare_state *s, const char *path, const ds_value *a, 
         return;
     }
     for (size_t i = 0; i < s->n_set; i++)
-        if (ds_config_edit_covers(s->set[i], path))
+        if (compare_edited(s->set[i], path))
             return;
     if ((a == NULL || b == NULL) && compare_exchanged(s, path))
         return;

@@ -120,6 +120,7 @@ void ds_config_count_text(const ds_count *count, char text[DS_COUNT_TEXT]);
 /* Local. Fill part of `self` from the raw value of a section (NULL: absent) and append the resolved
  * map to `root`. */
 ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+ds_status ds_config_take_model(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_batch(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw,

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "descent/preset.h"
+
 #include "config_parts.h"
 
 #define REQUIRED DS_OPTION_REQUIRED
@@ -46,7 +48,7 @@ const ds_option ds_config_root_options[] = {
     TEXT(ds_raw_root, name, NULL, NEUTRAL, "names the run's directory; default: the config's file"),
     INT(ds_raw_root, seed, "1", 0, 0, "all randomness follows from it"),
     VALUE(ds_raw_root, data, "a map", 0, "what is learned from"),
-    VALUE(ds_raw_root, model, "a map", REQUIRED, "input and layers"),
+    VALUE(ds_raw_root, model, "a map", REQUIRED, "input and layers, or a preset"),
     VALUE(ds_raw_root, loss, "a loss, as cross_entropy (classes) or mse (numbers)", REQUIRED,
           "what is minimised"),
     VALUE(ds_raw_root, batch, "a map", 0, "samples of a step and how they are cut"),
@@ -233,6 +235,9 @@ static const ds_option tables_source_options[] = {
 static const ds_option tables_model_options[] = {
     {.name = "input", .choices = "list of int", .help = "shape of a sample: [784] or [1, 28, 28]"},
     {.name = "layers", .choices = "list", .help = "in order, as - dense: {units: 10}"},
+    {.name = "preset",
+     .choices = "name",
+     .help = "instead of both: a whole model, its options beside"},
     END,
 };
 
@@ -279,6 +284,22 @@ static void tables_describe(const char *prefix, const ds_option *o, ds_config_ke
                  o->choices);
 }
 
+/* The i-th option of all presets. */
+static bool tables_preset_at(size_t i, ds_config_key *out)
+{
+    for (size_t p = 0; ds_preset_at(p) != NULL; p++) {
+        const ds_preset_ops *ops = ds_preset_at(p);
+        size_t n = ds_options_count(ops->options);
+        if (i < n) {
+            tables_describe("model.", &ops->options[i], out);
+            snprintf(out->path, sizeof out->path, "model.%s (%s)", ops->options[i].name, ops->name);
+            return true;
+        }
+        i -= n;
+    }
+    return false;
+}
+
 bool ds_config_key_at(size_t i, ds_config_key *out)
 {
     for (size_t s = 0; s < sizeof tables_keys / sizeof *tables_keys; s++) {
@@ -289,5 +310,5 @@ bool ds_config_key_at(size_t i, ds_config_key *out)
         }
         i -= n;
     }
-    return false;
+    return tables_preset_at(i, out);
 }

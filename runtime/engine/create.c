@@ -14,6 +14,25 @@ static ds_status create_lowest_isa(ds_world *world, int *lowest)
     return DS_OK;
 }
 
+static ds_status create_model(ds_trainer *self)
+{
+    ds_model_destroy(&self->model);
+    DS_TRY(ds_model_create(self->config->model, 0, &self->model));
+    self->positions = ds_model_positions(self->model, self->config->loss->target);
+    return DS_OK;
+}
+
+/* A preset's last layer has as many outputs as the data have classes or target columns. */
+static ds_status create_outputs(ds_trainer *self)
+{
+    const ds_dataset *data = self->splits->train != NULL ? self->splits->train : self->splits->test;
+    if (self->config->preset == NULL || data == NULL)
+        return DS_OK;
+    DS_TRY(ds_config_fit(self->config,
+                         data->kind == DS_TARGET_CLASS ? data->n_classes : data->n_targets));
+    return create_model(self);
+}
+
 static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, int lowest_isa)
 {
     DS_CHECK(spec->config != NULL, DS_ERR_USAGE, "no config text");
@@ -31,9 +50,7 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, in
     DS_TRY(ds_kernels_limit_isa(lowest ? ds_kernels_isa_name(lowest_isa) : compute->isa));
     DS_TRY(ds_kernels_set_threads((int)compute->threads));
     ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);
-    DS_TRY(ds_model_create(self->config->model, 0, &self->model));
-    self->positions = ds_model_positions(self->model, self->config->loss->target);
-    return DS_OK;
+    return create_model(self);
 }
 
 /* Other numerics, other bits: no run may mix them. */
@@ -62,6 +79,7 @@ static ds_status create_numerics(ds_trainer *self)
 
 static ds_status create_plan(ds_trainer *self)
 {
+    DS_TRY(create_outputs(self));
     DS_TRY(create_data_fits(self));
     if (self->inference)
         return DS_OK;

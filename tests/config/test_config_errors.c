@@ -119,7 +119,7 @@ static const struct {
      "spiral.yaml:5:7: name is 'a/b', expected a name for a directory: at most 200 "
      "characters, no '/', no leading '.'"},
     {BASE "seed: -1\n", "spiral.yaml:5:7: config: seed is '-1', expected int >= 0"},
-    {"name: x\n", "spiral.yaml:1:1: config: 'model' is missing, expected a map (input and layers)"},
+    {"name: x\n", "spiral.yaml:1:1: config: 'model' is missing, expected a map (input and layers, or a preset)"},
 };
 
 START_TEST(keys_are_named)
