@@ -59,7 +59,13 @@ typedef struct ds_train_config {
     int64_t eval_every;        /* in steps or epochs by the flag below; 0: only at the end */
     bool eval_in_epochs;
     int64_t log_every;
-    bool skip_nan; /* on_nan: skip, else stop */
+    bool skip_nan;     /* on_nan: skip, else stop */
+    int64_t max_skips; /* steps in a row that may be skipped for it; 0: any number */
+    bool log_layers;
+    ds_count sharpness_every; /* n 0: never */
+    int64_t sharpness_iterations;
+    int64_t spike_window;
+    double spike_z; /* skip updates of steps that stand out by more deviations; 0: off */
 } ds_train_config;
 
 typedef struct ds_stop_config {

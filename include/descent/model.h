@@ -56,6 +56,13 @@ DS_API float *ds_workspace_input(ds_workspace *self, size_t *stride);
 /* Local. After a forward: (rows, output elements), row stride *stride. */
 DS_API const float *ds_workspace_output(const ds_workspace *self, size_t *stride);
 
+/* Local. Units of a layer that can die (relu): its last dimension, channels where it has three; 0
+ * for other layers. */
+DS_API size_t ds_model_units(const ds_model *self, size_t layer);
+/* Local. After ds_model_gradient: alive[u] = 1 where unit u is not zero in all of the first `rows`
+ * rows; the rest keep their values. */
+DS_API void ds_workspace_alive(const ds_workspace *self, size_t layer, size_t rows, double *alive);
+
 /* One shard of a pass: rows [first_row, first_row + rows) of the workspace. rows may be 0: it adds
  * nothing. */
 typedef struct ds_shard {

@@ -64,6 +64,35 @@ DS_API ds_status ds_report_eval(ds_report *self, int64_t step, const char *split
 DS_API ds_status ds_report_checkpoint(ds_report *self, int64_t step, const char *path) DS_NODISCARD;
 /* A step that was skipped because it was not finite, with the diagnosis. */
 DS_API ds_status ds_report_skip(ds_report *self, int64_t step, const char *why) DS_NODISCARD;
+/* A layer at a logged step; what is not known is NAN. */
+typedef struct ds_layer_facts {
+    const char *name;    /* "dense1" */
+    double grad_norm;    /* of the mean gradient, before clipping */
+    double weight_norm;  /* after the update */
+    double update_ratio; /* |change| / |weights before it| */
+    bool frozen;         /* nothing of it learns */
+    size_t units;        /* that can die: of the relu behind the layer; 0: none */
+    double dead;         /* share of them that were zero for the whole batch */
+} ds_layer_facts;
+DS_API ds_status ds_report_layers(ds_report *self, int64_t step, size_t n,
+                                  const ds_layer_facts *layer) DS_NODISCARD;
+/* A step that stood out: its update was skipped. z: deviations above the mean of the window. */
+typedef struct ds_spike_facts {
+    double loss, grad_norm, z_loss, z_norm;
+} ds_spike_facts;
+DS_API ds_status ds_report_spike(ds_report *self, int64_t step,
+                                 const ds_spike_facts *facts) DS_NODISCARD;
+/* The largest eigenvalue of the Hessian, found in so many products with it, and 2 / lr, above which
+ * plain gradient descent is not stable. */
+typedef struct ds_sharpness_facts {
+    double sharpness, bound;
+    int64_t iterations;
+} ds_sharpness_facts;
+DS_API ds_status ds_report_sharpness(ds_report *self, int64_t step,
+                                     const ds_sharpness_facts *facts) DS_NODISCARD;
+/* Training seems to go wrong; `cause` is one word. */
+DS_API ds_status ds_report_warning(ds_report *self, int64_t step, const char *cause,
+                                   const char *text) DS_NODISCARD;
 /* Where the time of the steps went, in seconds, as means over the ranks. */
 typedef struct ds_spent {
     double computing, waiting; /* waiting: for other ranks; together all of the steps' time */

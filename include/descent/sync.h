@@ -19,6 +19,7 @@ typedef struct ds_outcome {
                          finite, but their sum is not; then nothing was updated if
                          config->train.skip_nan or clip_norm are set, else parameters are
                          unspecified (the run must stop) */
+    bool vetoed;      /* step->veto said so: nothing was updated, on any rank */
     int word;         /* rank 0's word for this step */
 } ds_outcome;
 
@@ -67,6 +68,10 @@ typedef struct ds_step {
     bool *bad;      /* (V): true for shards of this rank that are not finite */
     int word;       /* rank 0's word, told to all */
     bool want_norm; /* somebody reads outcome.grad_norm; equal on all ranks */
+    /* Local. All ranks are asked with the same numbers, before anything is updated: true, and
+     * nothing is. NULL unless config->train.spike_z > 0. */
+    bool (*veto)(void *context, double loss, double grad_norm);
+    void *context;
 } ds_step;
 /* Local, never waits; during the step's last pass. Parameter `param` stands in all partials of this
  * rank: it may be sent while others are computed (config->sync.overlap). Either all trainable ones
@@ -81,6 +86,11 @@ DS_API int64_t ds_sync_hidden_ns(const ds_sync *self);
 /* Collective. Sum the partials along the tree, update each owner's slices, give all ranks the new
  * parameters. Allocates nothing. Errors: MPI, with rank, host and step: the caller must abort. */
 DS_API ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
+
+/* Local, on rank 0, between a step that wanted the norm and the next. Norm of the mean gradient of
+ * each tensor, before clipping, as grad_norm is made of them: norm (n_params), 0 for frozen ones.
+ * Where replicas train on their own: replica 0's. */
+DS_API void ds_sync_tensor_norms(const ds_sync *self, double *norm);
 
 /* Collective. The run ends after `step` otherwise than by its last step: replicas that train on
  * their own meet; elsewhere nothing happens. Errors: as ds_sync_step. */

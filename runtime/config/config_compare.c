@@ -30,9 +30,19 @@ static bool compare_among(const char *const *key, const char *path)
 /* Keys that may differ: "x" and all below it. Data itself is compared by its content. */
 static bool compare_neutral(const compare_state *s, const char *path)
 {
-    static const char *const always[] = {
-        "name",         "train.log_every", "checkpoint",     "sync.bucket", "sync.transport",
-        "sync.overlap", "data.test",       "compute.strict", "watch",       NULL};
+    static const char *const always[] = {"name",
+                                         "train.log_every",
+                                         "train.log_layers",
+                                         "train.sharpness_every",
+                                         "train.sharpness_iterations",
+                                         "checkpoint",
+                                         "sync.bucket",
+                                         "sync.transport",
+                                         "sync.overlap",
+                                         "data.test",
+                                         "compute.strict",
+                                         "watch",
+                                         NULL};
     static const char *const unless_steering[] = {"train.eval_every", "eval", NULL};
     static const char *const length[] = {"train.max_steps", "train.epochs", NULL};
     static const char *const batch[] = {"batch", NULL};

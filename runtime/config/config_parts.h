@@ -75,10 +75,15 @@ typedef struct ds_raw_compute {
     bool strict;
 } ds_raw_compute;
 typedef struct ds_raw_train {
-    int64_t epochs, max_steps, log_every;
-    const ds_value *eval_every;
+    int64_t epochs, max_steps, log_every, max_skips, sharpness_iterations;
+    const ds_value *eval_every, *sharpness_every, *spike;
     int on_nan;
+    bool log_layers;
 } ds_raw_train;
+typedef struct ds_raw_spike {
+    int64_t window;
+    double z;
+} ds_raw_spike;
 typedef struct ds_raw_eval {
     int64_t batch;
 } ds_raw_eval;
@@ -95,8 +100,8 @@ extern const ds_option ds_config_root_options[], ds_config_data_options[],
     ds_config_fraction_options[], ds_config_loss_options[], ds_config_batch_options[],
     ds_config_optimizer_options[], ds_config_group_options[], ds_config_lr_options[],
     ds_config_sync_options[], ds_config_compute_options[], ds_config_train_options[],
-    ds_config_eval_options[], ds_config_stop_options[], ds_config_patience_options[],
-    ds_config_checkpoint_options[], ds_config_watch_options[];
+    ds_config_spike_options[], ds_config_eval_options[], ds_config_stop_options[],
+    ds_config_patience_options[], ds_config_checkpoint_options[], ds_config_watch_options[];
 
 /* Options of a strategy beside those of the section; ends with a NULL name. */
 typedef struct ds_strategy_options {

@@ -191,6 +191,30 @@ static ds_status sections_eval_every(ds_train_config *train, const ds_value *v)
     return DS_OK;
 }
 
+static ds_status sections_sharpness(ds_train_config *train, const ds_value *v)
+{
+    train->sharpness_every = (ds_count){0};
+    if (v == NULL)
+        return DS_OK;
+    return ds_config_count(v, "train: sharpness_every",
+                           "a count such as 1 epoch, 100 steps or 0 (never)",
+                           &train->sharpness_every);
+}
+
+/* No section: off. */
+static ds_status sections_spike(ds_config *self, const ds_value *raw, ds_value *map)
+{
+    ds_raw_spike spike = {0};
+    ds_value *inner = NULL;
+    DS_TRY(ds_options_parse(ds_config_spike_options, raw, "train.spike", self->arena, &spike));
+    if (ds_value_is_null(raw))
+        spike.z = 0;
+    self->train.spike_window = spike.window;
+    self->train.spike_z = spike.z;
+    DS_TRY(ds_config_open(self, "spike", raw, map, &inner));
+    return ds_config_resolve(self, ds_config_spike_options, &spike, raw, inner);
+}
+
 ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *root)
 {
     ds_raw_train t = {0};
@@ -201,7 +225,10 @@ ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *r
     *train = (ds_train_config){.epochs = t.epochs,
                                .max_steps = t.max_steps,
                                .log_every = t.log_every,
-                               .skip_nan = t.on_nan == 1};
+                               .skip_nan = t.on_nan == 1,
+                               .max_skips = t.max_skips,
+                               .log_layers = t.log_layers,
+                               .sharpness_iterations = t.sharpness_iterations};
     if (t.epochs == 0 && t.max_steps == 0)
         return ds_value_fail(raw, "train: no end: epochs and max_steps are both 0 or missing, "
                                   "expected one of them, as epochs: 5 or max_steps: 1000");
@@ -211,7 +238,13 @@ ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *r
     DS_TRY(ds_config_put(self, map, "epochs", "", NULL)); /* keeps the order */
     DS_TRY(ds_config_put(self, map, "max_steps", "", NULL));
     DS_TRY(ds_config_put(self, map, "eval_every", text, t.eval_every));
+    DS_TRY(sections_sharpness(train, t.sharpness_every));
+    ds_config_count_text(&train->sharpness_every, text);
+    DS_TRY(ds_config_put(self, map, "sharpness_every", text, t.sharpness_every));
+    DS_TRY(sections_spike(self, t.spike, map));
     t.eval_every = ds_value_find(map, "eval_every");
+    t.sharpness_every = ds_value_find(map, "sharpness_every");
+    t.spike = ds_value_find(map, "spike");
     return ds_config_resolve(self, ds_config_train_options, &t, raw, map);
 }
 

@@ -182,6 +182,23 @@ const ds_option ds_config_train_options[] = {
           "how often to evaluate; default 1 epoch; 0: at the end"),
     INT(ds_raw_train, log_every, "10", 1, NEUTRAL, "steps between two lines of metrics"),
     CHOICE(ds_raw_train, on_nan, NULL, "stop|skip", 0, "what a loss that is no number does"),
+    INT(ds_raw_train, max_skips, "100", 0, 0,
+        "on_nan: skip gives up after so many steps in a row; 0: never"),
+    BOOL(ds_raw_train, log_layers, "false", NEUTRAL,
+         "norms, update ratio and dead units of each layer with every line of metrics"),
+    VALUE(ds_raw_train, sharpness_every, "N steps, N epochs or 0", NEUTRAL,
+          "how often to find the largest eigenvalue of the Hessian; default 0: never"),
+    INT(ds_raw_train, sharpness_iterations, "20", 1, NEUTRAL,
+        "at most so many products with the Hessian each time"),
+    VALUE(ds_raw_train, spike, "a map, as {z: 6}", 0,
+          "skip the update of a step whose loss or gradient norm stands out; default: off"),
+    END,
+};
+const ds_option ds_config_spike_options[] = {
+    {"window", DS_OPTION_INT, offsetof(ds_raw_spike, window), "128", 2, 1 << 20, NULL, 0,
+     "the steps before it that a step is compared with"},
+    REAL(ds_raw_spike, z, "6", 0, HUGE_VAL,
+         "by how many standard deviations above their mean; 0: off"),
     END,
 };
 const ds_option ds_config_eval_options[] = {
@@ -259,6 +276,7 @@ static const struct {
     {"sync.", tables_local_keys},
     {"compute.", ds_config_compute_options},
     {"train.", ds_config_train_options},
+    {"train.spike.", ds_config_spike_options},
     {"eval.", ds_config_eval_options},
     {"stop.", ds_config_stop_options},
     {"stop.plateau.", ds_config_patience_options},

@@ -199,6 +199,8 @@ static ds_status create_memory(ds_trainer *self)
     DS_TRY(ds_arena_text(self->arena, "[]", &self->lineage));
     stopping_reset(&self->stopping);
     DS_TRY(rate_create(self));
+    DS_TRY(spike_create(self));
+    DS_TRY(layer_watch_create(self));
     return create_workspaces(self);
 }
 
@@ -234,7 +236,8 @@ static ds_status create_sync(ds_trainer *self)
                          .layout = ds_model_layout(self->model),
                          .config = self->config,
                          .kernels = self->kernels};
-    return ds_sync_create(&spec, &self->sync);
+    DS_TRY(ds_sync_create(&spec, &self->sync));
+    return sharpness_create(self);
 }
 
 static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)

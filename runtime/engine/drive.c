@@ -8,11 +8,9 @@
 #include <string.h>
 
 #include "descent/clock.h"
-#include "descent/simd.h"
 
+#include "flat.h"
 #include "trainer_parts.h"
-
-enum { DRIVE_LANES = 16 };
 
 struct driver {
     ds_drive drive;
@@ -24,27 +22,9 @@ struct driver {
     bool forget; /* the state is of another objective */
 };
 
-/* Sum of a b over a block of at most DS_BLOCK, in 16 lanes folded in order. */
-DS_SIMD static double drive_block(size_t n, const float *a, const float *b)
-{
-    double lane[DRIVE_LANES] = {0}, sum = 0;
-    size_t i = 0;
-    for (; i + DRIVE_LANES <= n; i += DRIVE_LANES)
-        for (size_t k = 0; k < DRIVE_LANES; k++)
-            lane[k] += (double)a[i + k] * (double)b[i + k];
-    for (; i < n; i++)
-        lane[0] += (double)a[i] * (double)b[i];
-    for (size_t k = 0; k < DRIVE_LANES; k++)
-        sum += lane[k];
-    return sum;
-}
-
 static double drive_dot(ds_drive *drive, const float *a, const float *b)
 {
-    double sum = 0;
-    for (size_t i = 0; i < drive->n; i += DS_BLOCK)
-        sum += drive_block(drive->n - i < DS_BLOCK ? drive->n - i : DS_BLOCK, a + i, b + i);
-    return sum;
+    return flat_dot(drive->n, a, b);
 }
 
 /* What the exchange left in the parameters, and the penalty's part. */

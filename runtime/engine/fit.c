@@ -25,6 +25,7 @@ typedef struct fit {
     double rate;
     deadline deadline; /* rank 0's */
     bool late;         /* it is the deadline that ends this run */
+    alarms alarms;     /* rank 0's */
     ds_status pending; /* rank 0's own trouble, told with the next word */
     char why[1024];
 } fit;
@@ -113,6 +114,12 @@ static ds_status fit_evaluate_split(fit *self, const char *split, ds_scores *sco
     return DS_OK;
 }
 
+static void fit_alarm_eval(fit *self, const char *split, double loss)
+{
+    ds_report *report = self->spec->report;
+    fit_note(self, alarms_eval(&self->alarms, report, self->trainer->step, split, loss));
+}
+
 static bool fit_every(int64_t step, int64_t every)
 {
     return every > 0 && step % every == 0;
@@ -125,6 +132,7 @@ static ds_status fit_evaluate(fit *self, bool *best)
     if (self->evaluated_step == t->step)
         return DS_OK;
     int64_t start = ds_clock_ns();
+    bool regular = fit_evaluates_at(t, t->step);
     self->evaluated_step = t->step;
     ds_scores scores;
     bool validation = evaluate_split(t, "validation") != NULL,
@@ -132,12 +140,16 @@ static ds_status fit_evaluate(fit *self, bool *best)
     if (validation) {
         DS_TRY(fit_evaluate_split(self, "validation", &scores));
         *best = stopping_after_eval(&t->stopping, &t->config->stop, t->step, scores.loss);
-        if (fit_evaluates_at(t, t->step))
+        if (regular)
             rate_after_eval(t, scores.loss);
+        if (regular)
+            fit_alarm_eval(self, "validation", scores.loss);
     }
     if (test)
         DS_TRY(fit_evaluate_split(self, "test", &scores));
-    else if (!validation && evaluate_split(t, "train") != NULL)
+    if (test && !validation && regular)
+        fit_alarm_eval(self, "test", scores.loss);
+    if (!test && !validation && evaluate_split(t, "train") != NULL)
         DS_TRY(fit_evaluate_split(self, "train", &scores));
     fit_pause(self, start);
     deadline_evaluated(&self->deadline, ds_clock_ns() - start);
@@ -147,11 +159,14 @@ static ds_status fit_evaluate(fit *self, bool *best)
 static void fit_log(fit *self, const ds_outcome *outcome, double lr)
 {
     ds_trainer *t = self->trainer;
-    if (!outcome->finite) {
-        fit_note(self, ds_report_skip(self->spec->report, t->step, t->why));
+    ds_report *report = self->spec->report;
+    if (!outcome->finite || outcome->vetoed) {
+        fit_note(self, outcome->finite ? ds_report_spike(report, t->step, &t->spike.verdict)
+                                       : ds_report_skip(report, t->step, t->why));
         return;
     }
-    ds_report_beat(self->spec->report, t->step, outcome->loss, self->rate);
+    alarms_loss(&self->alarms, outcome->loss);
+    ds_report_beat(report, t->step, outcome->loss, self->rate);
     if (!fit_every(t->step, t->config->train.log_every))
         return;
     ds_step_facts facts = {.step = t->step,
@@ -160,7 +175,27 @@ static void fit_log(fit *self, const ds_outcome *outcome, double lr)
                            .lr = lr,
                            .grad_norm = outcome->grad_norm,
                            .samples_per_s = self->rate};
-    fit_note(self, ds_report_step(self->spec->report, &facts));
+    fit_note(self, ds_report_step(report, &facts));
+    size_t n = 0;
+    const ds_layer_facts *layer = layer_watch_facts(t, &n);
+    if (report == NULL)
+        return;
+    if (layer != NULL)
+        fit_note(self, ds_report_layers(report, t->step, n, layer));
+    fit_note(self, alarms_line(&self->alarms, report, &facts, n, layer, t->plan->batch));
+}
+
+static ds_status fit_sharpness(fit *self)
+{
+    ds_trainer *t = self->trainer;
+    ds_sharpness_facts facts;
+    int64_t start = ds_clock_ns();
+    if (!sharpness_due(t))
+        return DS_OK;
+    DS_TRY(sharpness_measure(t, &facts));
+    fit_note(self, ds_report_sharpness(self->spec->report, t->step, &facts));
+    fit_pause(self, start);
+    return DS_OK;
 }
 
 /* samples/s since the last log line, without evaluations and checkpoints; where there is no log,
@@ -182,16 +217,17 @@ static ds_status fit_step(fit *self, int *word)
     ds_trainer *t = self->trainer;
     size_t position;
     size_t samples = ds_plan_batch(t->plan, t->step, &position);
+    bool logs = fit_every(t->step + 1, t->config->train.log_every);
     step_wish wish = {.word = fit_word(self),
-                      .norm = fit_every(t->step + 1, t->config->train.log_every) ||
-                              t->config->stop.grad_norm > 0};
+                      .norm = logs || t->config->stop.grad_norm > 0,
+                      .layers = logs && t->config->train.log_layers};
     double lr = step_rate(t);
     ds_outcome outcome;
     DS_TRY(step_next(t, &wish, &outcome));
     *word = outcome.word;
     fit_measure(self, samples);
     fit_log(self, &outcome, lr);
-    return DS_OK;
+    return fit_sharpness(self);
 }
 
 static ds_status fit_after(fit *self)

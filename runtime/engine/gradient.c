@@ -110,6 +110,8 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, cons
                     .poll = tail != NULL ? gradient_poll : NULL,
                     .context = tail};
     DS_TRY(ds_model_gradient(self->training, params, &pass));
+    if (self->layers != NULL)
+        layer_watch_pass(self, gradient_begin(self, batch, hi) - gradient_begin(self, batch, lo));
     for (int k = lo; k < hi; k++)
         self->loss[k] = self->shard[k].loss;
     self->bad[lo] = !pass.finite;

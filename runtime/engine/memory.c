@@ -24,6 +24,7 @@ static size_t memory_available(void)
  * In double: a config may ask for more than a size_t holds. */
 static double memory_needed(const ds_trainer *self)
 {
+    const ds_train_config *train = &self->config->train;
     const ds_plan *plan = self->plan;
     int rank = ds_world_rank(self->world);
     double block = (double)ds_model_layout(self->model)->n_floats * sizeof(float);
@@ -34,6 +35,8 @@ static double memory_needed(const ds_trainer *self)
         (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank), plan->pass_shards,
                                    true) +
         (double)ds_workspace_bytes(self->model, (size_t)self->config->eval_batch, 1, false);
+    rows += train->log_layers ? block : 0;
+    rows += train->sharpness_every.n > 0 ? block * (6 + nodes) : 0; /* sums of its own */
     if (self->config->sync.codec.ops != NULL)
         nodes += nodes + 1.0 / plan->ranks; /* residuals, and the masters of its slices */
     if (!ds_plan_local(self->config))

@@ -261,6 +261,7 @@ static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file,
     self->saved_step = self->step; /* clang refuses a chain through an _Atomic */
     DS_TRY(restore_stopping(self, file));
     DS_TRY(restore_rate(self, file));
+    DS_TRY(restore_skips(self, file));
     DS_TRY(restore_history(self, file));
     return restore_lineage(self, file, spec);
 }

@@ -199,6 +199,19 @@ static void snapshot_rate(snapshot *self)
     snapshot_int(self, "lr_seen", s->seen);
 }
 
+/* Of the spike guard and of steps that are not finite; runs without have none. */
+static void snapshot_skips(snapshot *self)
+{
+    const ds_trainer *t = self->trainer;
+    if (t->config->train.skip_nan)
+        snapshot_int(self, "skips", t->skips);
+    if (t->config->train.spike_z <= 0)
+        return;
+    snapshot_int(self, "spikes", t->spike.skipped);
+    snapshot_vector(self, "/spike/loss", DS_F64, t->spike.n, t->spike.loss);
+    snapshot_vector(self, "/spike/grad_norm", DS_F64, t->spike.n, t->spike.norm);
+}
+
 static ds_status snapshot_run(snapshot *self)
 {
     const ds_trainer *t = self->trainer;
@@ -225,6 +238,7 @@ static ds_status snapshot_run(snapshot *self)
     snapshot_real(self, "input_scale", (double)t->splits->normalizer.scale);
     snapshot_stopping(self);
     snapshot_rate(self);
+    snapshot_skips(self);
     DS_TRY(snapshot_names(self));
     return snapshot_sync(self);
 }
@@ -234,7 +248,7 @@ static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
     *self = (snapshot){.trainer = trainer, .group = SIZE_MAX};
     DS_TRY(ds_arena_create("a checkpoint", &self->arena));
     size_t tensors = ds_model_layout(trainer->model)->n_params * snapshot_groups(trainer);
-    DS_TRY(ds_arena_take(self->arena, tensors + 5, sizeof *self->entry, "checkpoint entries",
+    DS_TRY(ds_arena_take(self->arena, tensors + 7, sizeof *self->entry, "checkpoint entries",
                          &self->entry));
     DS_TRY(snapshot_tensors(self));
     const ds_normalizer *normalizer = &trainer->splits->normalizer;

@@ -8,6 +8,7 @@ void ds_trainer_destroy(ds_trainer **trainer)
         return;
     ds_workspace_destroy(&self->training);
     ds_workspace_destroy(&self->evaluating);
+    sharpness_destroy(self);
     ds_sync_destroy(&self->sync);
     ds_plan_destroy(&self->plan);
     ds_splits_destroy(&self->splits);

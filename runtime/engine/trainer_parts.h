@@ -8,6 +8,8 @@
 #include "descent/trainer.h"
 #include "descent/watch.h"
 
+#include "watching.h"
+
 enum { DS_MAX_DEPTH = 32, DS_HISTORY = 4096 };
 
 /* Losses of past steps: every `stride`-th step; when full, every second one goes and the stride
@@ -77,6 +79,11 @@ struct ds_trainer {
     bool initialised; /* from a checkpoint's weights: step 0 is saved, a resumed run needs them */
     char *lineage;    /* JSON list of resumptions */
     char why[1024];   /* diagnosis of the last step that was not finite */
+    int64_t skips;    /* steps in a row, up to the last, that were not finite */
+    /* what watches it: NULL where not asked for */
+    layer_watch *layers;
+    sharpness *sharpness;
+    spike_guard spike;
 };
 
 /* The samples of one update: from the run's data, or from memory. */
@@ -113,8 +120,9 @@ ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_sha
 
 /* What a caller wants of a step besides the update. */
 typedef struct step_wish {
-    int word;  /* rank 0's word to all */
-    bool norm; /* the gradient norm is needed whatever the config says */
+    int word;    /* rank 0's word to all */
+    bool norm;   /* the gradient norm is needed whatever the config says */
+    bool layers; /* and what each layer does; only with config->train.log_layers */
 } step_wish;
 /* drive.c. Local. Room for an optimizer that drives; nothing for others. USAGE where it cannot. */
 ds_status drive_create(ds_trainer *self) DS_NODISCARD;
@@ -174,6 +182,8 @@ typedef struct restore_keys {
 } restore_keys;
 ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file, size_t n_set,
                               const char *const *set, restore_keys *out) DS_NODISCARD;
+/* restore_watch.c. Local. What steps have been skipped, and what the guard knows. */
+ds_status restore_skips(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
 /* restore.c. Local. Does this config go on from that file? CHECKPOINT naming the keys. */
 ds_status restore_check(ds_trainer *self, const ds_checkpoint *file,
                         const ds_trainer_spec *spec) DS_NODISCARD;

@@ -20,6 +20,12 @@ static ds_status step_not_finite(ds_trainer *self, const batch_source *batch,
                                  const ds_outcome *outcome)
 {
     DS_TRY(diagnose_step(self, batch, outcome->bad_shard, sizeof self->why, self->why));
+    int64_t most = self->config->train.max_skips;
+    self->skips++;
+    DS_CHECK(!self->config->train.skip_nan || most == 0 || self->skips < most, DS_ERR_DIVERGED,
+             "%lld steps in a row were not finite (train.max_skips), the last at %s; go on from an "
+             "earlier checkpoint with a lower optimizer.lr or with optimizer.clip_norm",
+             (long long)most, self->why);
     if (self->config->train.skip_nan) {
         ds_log(DS_LOG_WARN, "skipped %s", self->why);
         return DS_OK;
@@ -68,11 +74,29 @@ ds_status step_spent(ds_trainer *self, ds_spent *out)
     return DS_OK;
 }
 
-ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
-                     ds_outcome *outcome)
+/* Counters and the skip of what is not finite, or must not be. */
+static ds_status step_settle(ds_trainer *self, const batch_source *batch, const ds_step *step,
+                             ds_status mine, const ds_outcome *outcome)
 {
-    if (self->driver != NULL)
-        return drive_step(self, batch, wish, outcome);
+    bool done = outcome->finite && !outcome->vetoed;
+    if (!outcome->finite) {
+        DS_TRY(ds_agree(self->world, mine));
+        DS_TRY(step_not_finite(self, batch, outcome));
+    }
+    if (!done)
+        DS_TRY(ds_sync_skipped(self->sync, step));
+    if (outcome->finite)
+        self->skips = 0;
+    self->step++;
+    if (done)
+        history_add(&self->history, self->step, outcome->loss);
+    rate_after_step(self, done ? outcome->loss : (double)NAN);
+    return DS_OK;
+}
+
+static ds_status step_plain(ds_trainer *self, const batch_source *batch, const step_wish *wish,
+                            ds_outcome *outcome)
+{
     int64_t start = ds_clock_ns(), waited = ds_world_waited_ns(self->world);
     ds_watch_note(self->world, DS_PHASE_COMPUTING, self->step);
     /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it
@@ -87,27 +111,33 @@ ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wis
                     .loss = self->loss,
                     .bad = self->bad,
                     .word = wish->word,
-                    .want_norm = wish->norm};
+                    .want_norm = wish->norm,
+                    .veto = self->config->train.spike_z > 0 ? spike_veto : NULL,
+                    .context = self};
     ds_watch_note(self->world, DS_PHASE_EXCHANGE, self->step);
     double penalty = step_penalty(self); /* of the parameters that the losses are of */
     DS_TRY(ds_sync_step(self->sync, &step, outcome));
     outcome->loss += penalty;
-    stopping_after_step(&self->stopping, &self->config->stop, outcome);
+    if (!outcome->vetoed)
+        stopping_after_step(&self->stopping, &self->config->stop, outcome);
     if (outcome->finite && self->stopping.reason[0] != '\0')
         DS_TRY(ds_sync_meet(self->sync, &step, outcome));
     self->stepped_ns += ds_clock_ns() - start;
     self->waited_ns += ds_world_waited_ns(self->world) - waited;
     ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
-    if (!outcome->finite) {
-        DS_TRY(ds_agree(self->world, mine));
-        DS_TRY(step_not_finite(self, batch, outcome));
-        DS_TRY(ds_sync_skipped(self->sync, &step));
-    }
-    self->step++;
-    if (outcome->finite)
-        history_add(&self->history, self->step, outcome->loss);
-    rate_after_step(self, outcome->finite ? outcome->loss : (double)NAN);
-    return DS_OK;
+    return step_settle(self, batch, &step, mine, outcome);
+}
+
+ds_status step_batch(ds_trainer *self, const batch_source *batch, const step_wish *wish,
+                     ds_outcome *outcome)
+{
+    if (wish->layers)
+        layer_watch_begin(self);
+    if (self->driver != NULL)
+        DS_TRY(drive_step(self, batch, wish, outcome));
+    else
+        DS_TRY(step_plain(self, batch, wish, outcome));
+    return wish->layers ? layer_watch_end(self) : DS_OK;
 }
 
 ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome)

@@ -176,6 +176,68 @@ ds_status ds_report_skip(ds_report *self, int64_t step, const char *why)
     return event_write(self, e);
 }
 
+ds_status ds_report_layers(ds_report *self, int64_t step, size_t n, const ds_layer_facts *layer)
+{
+    if (self == NULL)
+        return DS_OK;
+    cJSON *e = event_new("layers");
+    event_number(e, "step", (double)step);
+    cJSON *list = cJSON_AddArrayToObject(e, "layers");
+    for (size_t i = 0; i < n; i++) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "name", layer[i].name);
+        event_number(item, "grad_norm", layer[i].grad_norm);
+        event_number(item, "weight_norm", layer[i].weight_norm);
+        event_number(item, "update_ratio", layer[i].update_ratio);
+        if (layer[i].units > 0)
+            event_number(item, "dead", layer[i].dead);
+        cJSON_AddItemToArray(list, item);
+    }
+    return event_write(self, e);
+}
+
+ds_status ds_report_spike(ds_report *self, int64_t step, const ds_spike_facts *f)
+{
+    if (self == NULL)
+        return DS_OK;
+    cJSON *e = event_new("spike");
+    event_number(e, "step", (double)step);
+    event_number(e, "loss", f->loss);
+    event_number(e, "grad_norm", f->grad_norm);
+    event_number(e, "z_loss", f->z_loss);
+    event_number(e, "z_norm", f->z_norm);
+    progress_say(&self->progress,
+                 "step %" PRId64 " skipped, it stands out: loss %.4g (%.1f deviations), gradient "
+                 "norm %.4g (%.1f)",
+                 step, f->loss, f->z_loss, f->grad_norm, f->z_norm);
+    return event_write(self, e);
+}
+
+ds_status ds_report_sharpness(ds_report *self, int64_t step, const ds_sharpness_facts *f)
+{
+    if (self == NULL)
+        return DS_OK;
+    cJSON *e = event_new("sharpness");
+    event_number(e, "step", (double)step);
+    event_number(e, "sharpness", f->sharpness);
+    event_number(e, "bound", f->bound);
+    event_number(e, "iterations", (double)f->iterations);
+    progress_say(&self->progress, "step %" PRId64 "  sharpness %.4g, 2/lr %.4g", step, f->sharpness,
+                 f->bound);
+    return event_write(self, e);
+}
+
+ds_status ds_report_warning(ds_report *self, int64_t step, const char *cause, const char *text)
+{
+    if (self == NULL)
+        return DS_OK;
+    cJSON *e = event_new("warning");
+    event_number(e, "step", (double)step);
+    cJSON_AddStringToObject(e, "cause", cause);
+    cJSON_AddStringToObject(e, "text", text);
+    return event_write(self, e);
+}
+
 ds_status ds_report_end(ds_report *self, int64_t step, const char *reason, uint64_t params_hash,
                         const ds_spent *spent)
 {

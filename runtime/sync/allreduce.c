@@ -79,12 +79,12 @@ static ds_status allreduce_step(ds_sync *self, const ds_step *step, ds_outcome *
         return DS_OK;
     ds_owner_begin(&state->owner, step->samples);
     DS_TRY(allreduce_sum(self));
-    bool ahead = config->clip_norm > 0 || config->train.skip_nan;
+    bool ahead = config->clip_norm > 0 || ds_sync_ahead(self);
     if (ahead || step->want_norm) {
         ds_owner_all(&state->owner, &(ds_owner_task){.squares = true});
         out->grad_norm = ds_owner_norm(&state->owner, state->owner.block);
         out->finite = isfinite(out->grad_norm);
-        if (!out->finite)
+        if (!out->finite || ds_sync_vetoed(step, out))
             return DS_OK;
     }
     ds_owner_task task = {.update = true, .lr = step->lr, .t = step->t + 1};
@@ -93,6 +93,12 @@ static ds_status allreduce_step(ds_sync *self, const ds_step *step, ds_outcome *
     ds_owner_all(&state->owner, &task);
     out->finite = !state->owner.overflow;
     return DS_OK;
+}
+
+static void allreduce_tensor_norms(const ds_sync *self, double *norm)
+{
+    const allreduce_state *state = self->state;
+    ds_owner_tensor_norms(&state->owner, norm);
 }
 
 static ds_status allreduce_load(ds_sync *self, const float *flat)
@@ -123,6 +129,7 @@ const ds_sync_ops ds_sync_allreduce = {
     .create = allreduce_create,
     .destroy = allreduce_destroy,
     .step = allreduce_step,
+    .tensor_norms = allreduce_tensor_norms,
     .load = allreduce_load,
     .gather_slot = allreduce_gather_slot,
     .load_slot = allreduce_load_slot,

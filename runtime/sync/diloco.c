@@ -24,6 +24,7 @@ const ds_sync_ops ds_sync_diloco = {
     .create = diloco_create,
     .destroy = ds_local_destroy,
     .step = ds_local_step,
+    .tensor_norms = ds_local_tensor_norms,
     .load = ds_local_load,
     .meet = ds_local_meet,
     .skipped = ds_local_skipped,

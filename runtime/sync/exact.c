@@ -41,6 +41,11 @@ static ds_status exact_step(ds_sync *self, const ds_step *step, ds_outcome *out)
     return ds_exchange_step(self->state, step, out);
 }
 
+static void exact_tensor_norms(const ds_sync *self, double *norm)
+{
+    ds_exchange_tensor_norms(self->state, norm);
+}
+
 static ds_status exact_load(ds_sync *self, const float *flat)
 {
     return ds_exchange_load(self->state, flat);
@@ -92,6 +97,7 @@ const ds_sync_ops ds_sync_exact = {
     .ready = exact_ready,
     .poll = exact_poll,
     .step = exact_step,
+    .tensor_norms = exact_tensor_norms,
     .load = exact_load,
     .gather_slot = exact_gather_slot,
     .load_slot = exact_load_slot,

@@ -13,7 +13,7 @@ ds_exchange_spec ds_exchange_spec_of(ds_sync *sync)
     return (ds_exchange_spec){.sum = ds_owner_spec_of(sync),
                               .codec = sync->spec.config->sync.codec,
                               .node_begin = sync->spec.plan->node_begin,
-                              .ahead = sync->spec.config->train.skip_nan};
+                              .ahead = ds_sync_ahead(sync)};
 }
 
 /* Which transport, the same on all ranks. */
@@ -163,9 +163,17 @@ ds_status ds_exchange_step(ds_exchange *self, const ds_step *step, ds_outcome *o
     DS_TRY(ds_exchange_tell(self, step, out));
     if (!out->finite)
         return DS_OK;
-    ds_exchange_job job = {
-        .samples = step->samples, .lr = step->lr, .t = step->t + 1, .want_norm = step->want_norm};
+    ds_exchange_job job = {.samples = step->samples,
+                           .lr = step->lr,
+                           .t = step->t + 1,
+                           .want_norm = step->want_norm,
+                           .step = step};
     return ds_exchange_run(self, &job, out);
+}
+
+void ds_exchange_tensor_norms(const ds_exchange *self, double *norm)
+{
+    ds_owner_tensor_norms(&self->owner, norm);
 }
 
 ds_status ds_exchange_load(ds_exchange *self, const float *flat)

@@ -55,6 +55,7 @@ typedef struct ds_exchange_job {
     double lr;
     int64_t t; /* updates of this optimizer, this one included: from 1 */
     bool want_norm;
+    const ds_step *step; /* whose veto is asked where the sum is known ahead, or NULL */
 } ds_exchange_job;
 /* Collective, after tell in the same step. Sum, update, spread. out's grad_norm is set where wanted
  * or needed; finite becomes false (bad_shard -1) where the sum is not: then nothing was updated if
@@ -64,6 +65,9 @@ ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job,
 
 /* Collective. Both for a step whose leaves are the plan's shards: ds_sync_step of one update. */
 ds_status ds_exchange_step(ds_exchange *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
+
+/* Local. As ds_sync_tensor_norms. */
+void ds_exchange_tensor_norms(const ds_exchange *self, double *norm);
 
 /* Collective. As ds_sync_load, ds_sync_gather_slot and ds_sync_load_slot. */
 ds_status ds_exchange_load(ds_exchange *self, const float *flat) DS_NODISCARD;

@@ -280,14 +280,15 @@ static ds_status exchange_direct_verdict(ds_exchange *self, bool learn, ds_outco
 }
 
 /* Sums first, then the norm, then the update. */
-static ds_status exchange_direct_ahead(ds_exchange *self, ds_owner_task task, ds_outcome *out)
+static ds_status exchange_direct_ahead(ds_exchange *self, const ds_exchange_job *job,
+                                       ds_owner_task task, ds_outcome *out)
 {
     task.reduce = task.squares = true;
     DS_TRY(exchange_direct_buckets(self, &task));
     DS_TRY(exchange_direct_norm(self, out));
     if (self->spec.sum.coded)
         DS_TRY(exchange_direct_verdict(self, false, out));
-    if (!out->finite)
+    if (!out->finite || (job->step != NULL && ds_sync_vetoed(job->step, out)))
         return DS_OK;
     task.reduce = task.squares = false;
     task.update = true;
@@ -322,7 +323,7 @@ ds_status ds_exchange_direct_run(ds_exchange *self, const ds_exchange_job *job, 
     if (ds_exchange_ahead(self) || job->want_norm)
         memset(owner->block, 0, owner->n_blocks * sizeof(double));
     if (ds_exchange_ahead(self))
-        return exchange_direct_ahead(self, task, out);
+        return exchange_direct_ahead(self, job, task, out);
     task.reduce = task.update = true;
     task.squares = job->want_norm;
     task.scale = ds_owner_scale(owner, 0);

@@ -126,14 +126,15 @@ static ds_status exchange_shared_settle(ds_exchange *self, ds_outcome *out)
 }
 
 /* Sums first, then the norm, then the update. */
-static ds_status exchange_shared_ahead(ds_exchange *self, ds_owner_task task, ds_outcome *out)
+static ds_status exchange_shared_ahead(ds_exchange *self, const ds_exchange_job *job,
+                                       ds_owner_task task, ds_outcome *out)
 {
     task.reduce = task.squares = true;
     ds_owner_all(&self->owner, &task);
     DS_TRY(exchange_shared_fence(self));
     out->grad_norm = ds_owner_norm(&self->owner, self->owner.block);
     out->finite = isfinite(out->grad_norm);
-    if (!out->finite)
+    if (!out->finite || (job->step != NULL && ds_sync_vetoed(job->step, out)))
         return DS_OK;
     task.reduce = task.squares = false;
     task.update = true;
@@ -159,7 +160,7 @@ ds_status ds_exchange_shared_run(ds_exchange *self, const ds_exchange_job *job, 
     if (self->spec.sum.coded)
         DS_TRY(exchange_shared_code(self));
     if (ds_exchange_ahead(self))
-        return exchange_shared_ahead(self, task, out);
+        return exchange_shared_ahead(self, job, task, out);
     task.reduce = task.update = true;
     task.squares = job->want_norm;
     task.scale = ds_owner_scale(&self->owner, 0);

@@ -44,7 +44,15 @@ static ds_status local_replicas(ds_sync *self, ds_local *local)
         local->replica[i - first] = (ds_replica){.index = i,
                                                  .lo = ds_plan_replica_shard(plan, i),
                                                  .hi = ds_plan_replica_shard(plan, i + 1)};
+    DS_TRY(ds_arena_take(self->arena, self->spec.layout->n_params, sizeof(double), "sync",
+                         &local->replica[0].tensor));
     return ds_replica_rules(self, local);
+}
+
+void ds_local_tensor_norms(const ds_sync *self, double *norm)
+{
+    const ds_local *local = self->state;
+    memcpy(norm, local->replica[0].tensor, self->spec.layout->n_params * sizeof *norm);
 }
 
 ds_status ds_local_create(ds_sync *self, const ds_local_outer *outer)
@@ -132,7 +140,7 @@ ds_status ds_local_step(ds_sync *self, const ds_step *step, ds_outcome *out)
 {
     ds_local *local = self->state;
     DS_TRY(local_tell(self, local, step, out));
-    if (!out->finite)
+    if (!out->finite || ds_sync_vetoed(step, out))
         return DS_OK;
     int64_t count = local_count(self, local, step->t);
     for (size_t i = 0; i < local->n_replicas; i++)

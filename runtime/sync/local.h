@@ -13,6 +13,7 @@ typedef struct ds_replica {
     size_t samples;                  /* of this step's batch */
     float *sum;                      /* this step's gradient, summed over samples; NULL: none */
     double norm;                     /* of the mean of it */
+    double *tensor;                  /* (n_params) the same by tensor; the rank's first only */
 } ds_replica;
 
 /* How the replicas' mean movement becomes new parameters. */
@@ -53,6 +54,7 @@ ds_status ds_local_create(ds_sync *self, const ds_local_outer *outer) DS_NODISCA
 /* As ds_sync_ops' members of these names. */
 void ds_local_destroy(ds_sync *self);
 ds_status ds_local_step(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
+void ds_local_tensor_norms(const ds_sync *self, double *norm);
 ds_status ds_local_load(ds_sync *self, const float *flat) DS_NODISCARD;
 ds_status ds_local_meet(ds_sync *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
 ds_status ds_local_skipped(ds_sync *self, const ds_step *step) DS_NODISCARD;

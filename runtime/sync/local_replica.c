@@ -2,6 +2,7 @@
  * config's optimizer over whole tensors with state of its own. Cost: reads the gradient three
  * times; nothing is sent. */
 #include <math.h>
+#include <string.h>
 
 #include "descent/tree.h"
 
@@ -31,7 +32,7 @@ static float *local_replica_sum(const ds_sync *self, const ds_replica *replica, 
 }
 
 /* Squares in blocks of DS_BLOCK, blocks in order, tensors in order: as the exact sum's norm. */
-static double local_replica_norm(const ds_sync *self, const float *sum)
+static double local_replica_norm(const ds_sync *self, const ds_replica *replica)
 {
     const ds_layout *layout = self->spec.layout;
     double total = 0;
@@ -41,7 +42,9 @@ static double local_replica_norm(const ds_sync *self, const float *sum)
         double tensor = 0;
         for (size_t at = 0; at < n; at += DS_BLOCK)
             tensor += self->spec.kernels->squares(n - at < DS_BLOCK ? n - at : DS_BLOCK,
-                                                  sum + param->offset + at);
+                                                  replica->sum + param->offset + at);
+        if (replica->tensor != NULL)
+            replica->tensor[p] = sqrt(tensor) / (double)replica->samples;
         total += tensor;
     }
     return sqrt(total);
@@ -56,8 +59,10 @@ void ds_replica_reduce(ds_sync *self, ds_replica *replica, size_t samples)
         (size_t)(ds_shard_begin(replica->hi, b, V) - ds_shard_begin(replica->lo, b, V));
     replica->sum = local_replica_sum(self, replica, 0, plan->shards, samples, &next);
     replica->norm = 0;
+    if (replica->tensor != NULL)
+        memset(replica->tensor, 0, self->spec.layout->n_params * sizeof *replica->tensor);
     if (replica->sum != NULL)
-        replica->norm = local_replica_norm(self, replica->sum) / (double)replica->samples;
+        replica->norm = local_replica_norm(self, replica) / (double)replica->samples;
 }
 
 ds_status ds_replica_rules(ds_sync *self, ds_local *local)

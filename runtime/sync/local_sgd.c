@@ -17,6 +17,7 @@ const ds_sync_ops ds_sync_local_sgd = {
     .create = local_sgd_create,
     .destroy = ds_local_destroy,
     .step = ds_local_step,
+    .tensor_norms = ds_local_tensor_norms,
     .load = ds_local_load,
     .meet = ds_local_meet,
     .skipped = ds_local_skipped,

@@ -339,18 +339,28 @@ void ds_owner_all(ds_owner *self, const ds_owner_task *task)
             ds_owner_slice(self, i, task);
 }
 
+static double owner_tensor_squares(const ds_owner *self, const double *block, size_t p)
+{
+    size_t n_params = self->spec.sync->spec.layout->n_params;
+    size_t end = p + 1 < n_params ? self->block_begin[p + 1] : self->n_blocks;
+    double tensor = 0;
+    for (size_t i = self->block_begin[p]; i < end; i++)
+        tensor += block[i];
+    return tensor;
+}
+
 double ds_owner_norm(const ds_owner *self, const double *block)
 {
-    const ds_layout *layout = self->spec.sync->spec.layout;
     double total = 0;
-    for (size_t p = 0; p < layout->n_params; p++) {
-        double tensor = 0;
-        size_t end = p + 1 < layout->n_params ? self->block_begin[p + 1] : self->n_blocks;
-        for (size_t i = self->block_begin[p]; i < end; i++)
-            tensor += block[i];
-        total += tensor;
-    }
+    for (size_t p = 0; p < self->spec.sync->spec.layout->n_params; p++)
+        total += owner_tensor_squares(self, block, p);
     return sqrt(total) / (double)self->samples;
+}
+
+void ds_owner_tensor_norms(const ds_owner *self, double *norm)
+{
+    for (size_t p = 0; p < self->spec.sync->spec.layout->n_params; p++)
+        norm[p] = sqrt(owner_tensor_squares(self, self->block, p)) / (double)self->samples;
 }
 
 float ds_owner_scale(const ds_owner *self, double norm)

@@ -88,6 +88,8 @@ void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task);
 void ds_owner_all(ds_owner *self, const ds_owner_task *task);
 /* Local. Norm of the mean gradient from the squares of all blocks. */
 double ds_owner_norm(const ds_owner *self, const double *block);
+/* Local. The same tensor by tensor, from self->block of all: norm (n_params). */
+void ds_owner_tensor_norms(const ds_owner *self, double *norm);
 /* Local. Scale that makes a sum the mean, clipped as torch's clip_grad_norm_. */
 float ds_owner_scale(const ds_owner *self, double norm);
 /* Local. A block that lies as the slots do, out to a flat block, and back. */

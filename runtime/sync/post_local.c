@@ -99,6 +99,15 @@ static ds_status post_local_step(ds_sync *self, const ds_step *step, ds_outcome 
     return step->t + 1 >= first->after ? post_local_change(self) : DS_OK;
 }
 
+static void post_local_tensor_norms(const ds_sync *self, double *norm)
+{
+    const post_local *first = post_local_of(self);
+    if (first->over)
+        ds_local_tensor_norms(self, norm);
+    else
+        ds_exchange_tensor_norms(first->exact, norm);
+}
+
 static ds_status post_local_load(ds_sync *self, const float *flat)
 {
     DS_TRY(ds_exchange_load(post_local_of(self)->exact, flat));
@@ -178,6 +187,7 @@ const ds_sync_ops ds_sync_post_local = {
     .create = post_local_create,
     .destroy = post_local_destroy,
     .step = post_local_step,
+    .tensor_norms = post_local_tensor_norms,
     .load = post_local_load,
     .meet = post_local_meet,
     .skipped = post_local_skipped,

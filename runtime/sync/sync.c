@@ -203,6 +203,7 @@ void ds_sync_judge(const ds_sync *self, const ds_step *step, const double *loss,
     double sum = 0;
     out->grad_norm = (double)NAN;
     out->bad_shard = -1;
+    out->vetoed = false;
     for (int k = 0; k < self->spec.plan->shards; k++) {
         sum += loss[k];
         if (out->bad_shard < 0 && (bad[k] != 0 || !isfinite(loss[k])))
@@ -233,6 +234,11 @@ ds_status ds_sync_step(ds_sync *self, const ds_step *step, ds_outcome *out)
 {
     DS_ASSERT(step->samples > 0);
     return sync_told(self, self->ops->step(self, step, out), "exchange of gradients");
+}
+
+void ds_sync_tensor_norms(const ds_sync *self, double *norm)
+{
+    self->ops->tensor_norms(self, norm);
 }
 
 ds_status ds_sync_meet(ds_sync *self, const ds_step *step, ds_outcome *out)

@@ -29,6 +29,8 @@ struct ds_sync_ops {
     /* Accepts a half-built self. */
     void (*destroy)(ds_sync *self);
     ds_status (*step)(ds_sync *self, const ds_step *step, ds_outcome *out);
+    /* Local, see ds_sync_tensor_norms. */
+    void (*tensor_norms)(const ds_sync *self, double *norm);
     /* Local, see sync.h; NULL: nothing is sent ahead. */
     void (*ready)(ds_sync *self, size_t samples, size_t param);
     void (*poll)(ds_sync *self);
@@ -57,5 +59,17 @@ ds_status ds_sync_flat(ds_sync *self, const char *what, float **out) DS_NODISCAR
  * bad_shard. */
 void ds_sync_judge(const ds_sync *self, const ds_step *step, const double *loss, const double *bad,
                    ds_outcome *out);
+
+/* Local. Is a finite step forbidden by those who watch the run? Sets out's vetoed. */
+static inline bool ds_sync_vetoed(const ds_step *step, ds_outcome *out)
+{
+    out->vetoed = step->veto != NULL && step->veto(step->context, out->loss, out->grad_norm);
+    return out->vetoed;
+}
+/* Local. Must a step know the sum before it updates, clipping apart? */
+static inline bool ds_sync_ahead(const ds_sync *self)
+{
+    return self->spec.config->train.skip_nan || self->spec.config->train.spike_z > 0;
+}
 
 #endif
