@@ -48,7 +48,8 @@ typedef struct ds_sync_config {
 } ds_sync_config;
 
 typedef struct ds_compute_config {
-    const char *kernels; /* auto, ref, openblas, onednn */
+    const char *kernels; /* auto, native, ref, openblas, onednn */
+    bool bf16;           /* products of bfloat16 */
     const char *isa;     /* auto, or an upper bound: base, avx2, avx512 */
     int64_t threads;
     bool strict;

@@ -6,7 +6,8 @@
  *
  * A native product is defined element by element: blocks of DS_CHAIN of k, in order, each one chain
  * of fused multiply-adds begun at zero, and their sums added in order, c first where beta is 1. No
- * height, width, address, thread count or instruction set changes a bit of it. */
+ * height, width, address, thread count or instruction set changes a bit of it. With bfloat16 both
+ * factors are rounded first and k goes in pairs, the odd one before the even; sums stay float32. */
 #ifndef DS_KERNELS_H
 #define DS_KERNELS_H
 
@@ -62,12 +63,14 @@ typedef enum ds_activation {
     DS_ACT_GELU /* exact: x Phi(x) */
 } ds_activation;
 
-typedef struct ds_kernels {
+typedef struct ds_kernels ds_kernels;
+struct ds_kernels {
     const char *name;
     const char *help;
     ds_status (*gemm)(const ds_gemm *call);
     /* NULL: this table has none. */
     ds_status (*product)(const ds_product *call);
+    const ds_kernels *bf16; /* the same with products of bfloat16; NULL: there is none */
     /* True where a product packs a transposed b anew each time: turning b once then pays. */
     bool packs_b;
     /* Local. b (cols, rows) = a (rows, cols) transposed. */
@@ -95,7 +98,7 @@ typedef struct ds_kernels {
                               size_t lddx);
     /* Local. y = softmax of each row; in place allowed. */
     void (*softmax)(size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
-} ds_kernels;
+};
 
 /* Local. Table by name, NULL if unknown or not built in; i-th table, NULL past the end. */
 DS_API const ds_kernels *ds_kernels_find(const char *name);

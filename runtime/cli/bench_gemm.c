@@ -94,18 +94,21 @@ static ds_status bench_shapes_parse(const char *text, bench_run *run)
     return DS_OK;
 }
 
-/* All tables but `ref`, which is asked for by name. */
+/* Each table and its products of bfloat16, `ref` only if asked for by name; `auto` is another
+ * table's second name. */
 static ds_status bench_tables(const char *name, bench_run *run)
 {
     char known[256] = "";
     size_t used = 0;
-    for (size_t i = 0; ds_kernels_at(i) != NULL && run->n_tables < MOST_TABLES; i++) {
-        const ds_kernels *k = ds_kernels_at(i);
-        if (name == NULL ? strcmp(k->name, "ref") != 0 : strcmp(k->name, name) == 0)
+    for (size_t i = 0; ds_kernels_at(i / 2) != NULL && run->n_tables < MOST_TABLES; i++) {
+        const ds_kernels *whole = ds_kernels_at(i / 2), *k = i % 2 == 0 ? whole : whole->bf16;
+        if (k == NULL || strcmp(whole->name, "auto") == 0)
+            continue;
+        if (name == NULL ? strncmp(k->name, "ref", 3) != 0 : strcmp(k->name, name) == 0)
             run->table[run->n_tables++] = k;
         if (used < sizeof known)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ",
-                                     k->name);
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
+                                     used == 0 ? "" : ", ", k->name);
     }
     DS_CHECK(run->n_tables > 0, DS_ERR_USAGE, "bench: --table: no kernel table '%s'; there are %s",
              name, known);

@@ -70,7 +70,7 @@ typedef struct ds_raw_local {
     double outer_lr, outer_momentum;
 } ds_raw_local;
 typedef struct ds_raw_compute {
-    int kernels, isa;
+    int kernels, isa, precision;
     int64_t threads;
     bool strict;
 } ds_raw_compute;

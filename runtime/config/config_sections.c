@@ -146,6 +146,9 @@ ds_status ds_config_take_compute(ds_config *self, const ds_value *raw, ds_value 
     self->compute = (ds_compute_config){.threads = c.threads, .strict = c.strict};
     DS_TRY(ds_config_choice(self, table, "kernels", c.kernels, &self->compute.kernels));
     DS_TRY(ds_config_choice(self, table, "isa", c.isa, &self->compute.isa));
+    const char *precision = NULL;
+    DS_TRY(ds_config_choice(self, table, "precision", c.precision, &precision));
+    self->compute.bf16 = strcmp(precision, "bf16") == 0;
     DS_TRY(ds_config_open(self, "compute", raw, root, &map));
     return ds_config_resolve(self, table, &c, raw, map);
 }

@@ -168,7 +168,9 @@ static const ds_option tables_local_keys[] = {
     END,
 };
 const ds_option ds_config_compute_options[] = {
-    CHOICE(ds_raw_compute, kernels, NULL, "auto|ref|openblas|onednn", 0, "who multiplies"),
+    CHOICE(ds_raw_compute, kernels, NULL, "auto|native|ref|openblas|onednn", 0, "who multiplies"),
+    CHOICE(ds_raw_compute, precision, NULL, "fp32|bf16", 0,
+           "of the factors of products; sums, parameters and all else are fp32"),
     CHOICE(ds_raw_compute, isa, NULL, "auto|base|avx2|avx512", 0, "highest instruction set"),
     {"threads", DS_OPTION_INT, offsetof(ds_raw_compute, threads), "1", 1, 1024, NULL, 0,
      "threads of a rank"},

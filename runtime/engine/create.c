@@ -48,8 +48,12 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, in
     /* Native products have the same bits on all: nobody needs to compute as the least of them. */
     bool lowest = strcmp(compute->isa, "auto") == 0 && self->kernels->product == NULL;
     DS_TRY(ds_kernels_limit_isa(lowest ? ds_kernels_isa_name(lowest_isa) : compute->isa));
+    self->products = compute->bf16 ? self->kernels->bf16 : self->kernels;
+    DS_CHECK(self->products != NULL, DS_ERR_USAGE,
+             "compute.precision: kernels '%s' have no products of bf16; use compute.kernels auto",
+             compute->kernels);
     DS_TRY(ds_kernels_set_threads((int)compute->threads));
-    ds_numerics_read(self->kernels, (int)compute->threads, &self->numerics);
+    ds_numerics_read(self->products, (int)compute->threads, &self->numerics);
     return create_model(self);
 }
 
@@ -176,7 +180,7 @@ static ds_status create_buffers(ds_trainer *self)
 static ds_status create_workspaces(ds_trainer *self)
 {
     ds_workspace_spec spec = {.model = self->model,
-                              .kernels = self->kernels,
+                              .kernels = self->products,
                               .loss = self->config->loss,
                               .loss_options = self->config->loss_options,
                               .rows = (size_t)self->config->eval_batch,

@@ -41,7 +41,8 @@ struct ds_trainer {
     ds_arena *arena;
     ds_world *world;
     ds_config *config;
-    const ds_kernels *kernels;
+    const ds_kernels *kernels;  /* of sums and updates */
+    const ds_kernels *products; /* of the model: of bfloat16 where asked */
     ds_numerics numerics;
     ds_model *model;
     ds_splits *splits;

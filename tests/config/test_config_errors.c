@@ -101,7 +101,8 @@ static const struct {
      "spiral.yaml:5:8: sync: transport is a list, expected one of auto, shared, direct"},
     {BASE "compute: {kernels: openblass}\n", "spiral.yaml:5:20: compute: unknown kernels "
                                              "'openblass' (closest: 'openblas'), expected one of "
-                                             "auto, ref, openblas, onednn"},
+                                             "auto, native, ref, openblas, "
+                                             "onednn"},
     {BASE "compute: {strict: yes}\n",
      "spiral.yaml:5:19: compute: strict is 'yes', expected true or false"},
     {BASE "checkpoint: {every: 5}\n",
@@ -119,7 +120,8 @@ static const struct {
      "spiral.yaml:5:7: name is 'a/b', expected a name for a directory: at most 200 "
      "characters, no '/', no leading '.'"},
     {BASE "seed: -1\n", "spiral.yaml:5:7: config: seed is '-1', expected int >= 0"},
-    {"name: x\n", "spiral.yaml:1:1: config: 'model' is missing, expected a map (input and layers, or a preset)"},
+    {"name: x\n",
+     "spiral.yaml:1:1: config: 'model' is missing, expected a map (input and layers, or a preset)"},
 };
 
 START_TEST(keys_are_named)

@@ -143,7 +143,7 @@ START_TEST(tables_differ_but_native)
 END_TEST
 
 /* The random shapes again, bit for bit; test_numerics goes through the instruction sets. */
-START_TEST(native_is_ref)
+static void same_bits(const ds_kernels *k, const ds_kernels *ref)
 {
     ds_rng rng = ds_rng_for(7, "shapes");
     for (uint64_t id = 0; id < N_SHAPES; id++) {
@@ -152,13 +152,64 @@ START_TEST(native_is_ref)
         ck_assert_ptr_nonnull(want);
         memcpy(want, p.c0, p.n_c * sizeof *want);
         memcpy(p.c, p.c0, p.n_c * sizeof *want);
-        ck_assert_int_eq(ds_kernels_find("native")->gemm(&p.call), DS_OK);
+        ck_assert_int_eq(k->gemm(&p.call), DS_OK);
         p.call.c = want;
-        ck_assert_int_eq(ds_kernels_find("ref")->gemm(&p.call), DS_OK);
+        ck_assert_int_eq(ref->gemm(&p.call), DS_OK);
         ck_assert_mem_eq(p.c, want, p.n_c * sizeof *want);
         free(want);
         problem_free(&p);
     }
+}
+
+START_TEST(native_is_ref)
+{
+    const ds_kernels *native = ds_kernels_find("native"), *ref = ds_kernels_find("ref");
+    same_bits(native, ref);
+    same_bits(native->bf16, ref->bf16);
+}
+END_TEST
+
+static float bf16_nearest(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    u = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u; /* finite normal numbers */
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* bf16: as a product in double of the rounded factors; specials keep their kind. */
+START_TEST(bf16_rounds_the_factors)
+{
+    ds_rng rng = ds_rng_for(12, "bf16");
+    const ds_kernels *k = ds_kernels_find("native")->bf16;
+    double worst = 0.0, whole = 0.0;
+    for (uint64_t id = 0; id < N_SHAPES; id++) {
+        problem p = problem_make(&rng, id);
+        size_t n_a = (p.call.ta == 'N' ? p.call.m : p.call.k) * p.call.lda;
+        size_t n_b = (p.call.tb == 'N' ? p.call.k : p.call.n) * p.call.ldb;
+        whole = fmax(whole, problem_error(k, &p));
+        for (size_t i = 0; i < n_a; i++)
+            p.a[i] = bf16_nearest(p.a[i]);
+        for (size_t i = 0; i < n_b; i++)
+            p.b[i] = bf16_nearest(p.b[i]);
+        worst = fmax(worst, problem_error(k, &p)); /* rounded already: only the sums' error */
+        problem_free(&p);
+    }
+    printf("# bf16: worst error %.3g of |a||b|, %.3g of the rounded factors'\n", whole, worst);
+    ck_assert(worst <= 1e-6 && whole > 1e-4 && whole <= 0x1p-7);
+    float a[2] = {INFINITY, 1.0f}, b[2] = {1.0f, 3.4e38f}, c;
+    ds_gemm g = {.ta = 'N', .tb = 'N', .m = 1, .n = 1, .k = 1, .lda = 2, .ldb = 1, .ldc = 1};
+    g.a = a, g.b = b, g.c = &c;
+    ck_assert_int_eq(k->gemm(&g), DS_OK);
+    ck_assert(isinf(c));
+    a[0] = NAN;
+    ck_assert_int_eq(k->gemm(&g), DS_OK);
+    ck_assert(isnan(c));
+    uint32_t all_ones = 0x7fffffffu;
+    memcpy(a, &all_ones, sizeof *a);
+    ck_assert_int_eq(k->gemm(&g), DS_OK);
+    ck_assert(isnan(c));
 }
 END_TEST
 
@@ -323,6 +374,7 @@ int main(void)
     tcase_add_loop_test(t, products_are_right, 0, n);
     tcase_add_loop_test(t, tables_differ_but_native, 0, n);
     tcase_add_test(t, native_is_ref);
+    tcase_add_test(t, bf16_rounds_the_factors);
     tcase_add_loop_test(t, products_repeat, 0, n);
     tcase_add_loop_test(t, fuse_keeps_its_word, 0, n);
     tcase_add_loop_test(t, threads_are_obeyed, 0, n);

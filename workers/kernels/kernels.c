@@ -15,7 +15,28 @@
     .activate_gradient = ds_fast_activate_gradient, .softmax = ds_fast_softmax,                   \
     .transpose = ds_transpose_openblas
 
-#define NATIVE .gemm = ds_gemm_native, .product = ds_product_native, .packs_b = true, FAST
+#define REF                                                                                   \
+    .add = ds_ref_add, .sum = ds_ref_sum, .squares = ds_ref_squares, .finite = ds_ref_finite, \
+    .bias = ds_ref_bias, .bias_gradient = ds_ref_bias_gradient, .activate = ds_ref_activate,  \
+    .activate_gradient = ds_ref_activate_gradient, .softmax = ds_ref_softmax,                 \
+    .transpose = ds_ref_transpose
+
+/* The same with products of bfloat16. */
+static const ds_kernels kernels_native_bf16 = {.name = "bf16",
+                                               .help = "own products of bfloat16",
+                                               .gemm = ds_gemm_bf16,
+                                               .product = ds_product_bf16,
+                                               .packs_b = true,
+                                               FAST};
+static const ds_kernels kernels_ref_bf16 = {.name = "ref-bf16",
+                                            .help = "products of bfloat16 in plain loops",
+                                            .gemm = ds_gemm_ref_bf16,
+                                            .product = ds_product_ref_bf16,
+                                            REF};
+
+#define NATIVE                                                             \
+    .gemm = ds_gemm_native, .product = ds_product_native, .packs_b = true, \
+    .bf16 = &kernels_native_bf16, FAST
 
 static const ds_kernels kernels_table[] = {
     {.name = "auto", .help = "the best that is: native", NATIVE},
@@ -24,16 +45,8 @@ static const ds_kernels kernels_table[] = {
      .help = "plain loops, the specification: the bits of native (slow)",
      .gemm = ds_gemm_ref,
      .product = ds_product_ref,
-     .add = ds_ref_add,
-     .sum = ds_ref_sum,
-     .squares = ds_ref_squares,
-     .finite = ds_ref_finite,
-     .bias = ds_ref_bias,
-     .bias_gradient = ds_ref_bias_gradient,
-     .activate = ds_ref_activate,
-     .activate_gradient = ds_ref_activate_gradient,
-     .softmax = ds_ref_softmax,
-     .transpose = ds_ref_transpose},
+     .bf16 = &kernels_ref_bf16,
+     REF},
     {.name = "openblas", .help = "OpenBLAS for all products", .gemm = ds_gemm_openblas, FAST},
 #ifdef DS_HAVE_ONEDNN
     {.name = "onednn",

@@ -25,11 +25,13 @@ typedef struct native_room {
 typedef struct native_call {
     const ds_product *product;
     const ds_native_isa *isa;
-    const float *b_rows; /* b as it lies, rows every ldb floats; NULL: it must be packed */
+    ds_native_convert *convert; /* NULL: float32 */
+    const float *b_rows;        /* b as it lies, rows every ldb floats; NULL: it must be packed */
     size_t ldb;
     native_room *room;
     size_t row, rows, tiles; /* of a, packed */
     size_t depth, n;         /* of k */
+    size_t steps;            /* of a tile: n, or as convert says */
 } native_call;
 
 /* ---- memory: one block a thread, taken at its first product ---------------------------------- */
@@ -65,13 +67,19 @@ static size_t native_tile_begin(const native_call *call, size_t t)
     return t * call->rows / call->tiles;
 }
 
-static void native_pack_a(const native_call *call)
+static size_t native_pack(const native_call *call, const ds_operand *side, size_t row, size_t rows,
+                          size_t width, float *dst)
 {
-    const ds_operand *a = call->product->a;
+    side->pack(side, row, rows, call->depth, call->n, width, dst);
+    return call->convert != NULL ? call->convert(call->n, width, dst) : call->n;
+}
+
+static void native_pack_a(native_call *call)
+{
     for (size_t t = 0; t < call->tiles; t++) {
         size_t from = native_tile_begin(call, t), to = native_tile_begin(call, t + 1);
-        a->pack(a, call->row + from, to - from, call->depth, call->n, NATIVE_HEIGHT,
-                call->room->a + t * NATIVE_DEPTH * NATIVE_HEIGHT);
+        call->steps = native_pack(call, call->product->a, call->row + from, to - from,
+                                  NATIVE_HEIGHT, call->room->a + t * NATIVE_DEPTH * NATIVE_HEIGHT);
     }
 }
 
@@ -106,10 +114,10 @@ static void native_panel(const native_call *call, size_t j, size_t w, const floa
         const float *a = call->room->a + t * NATIVE_DEPTH * NATIVE_HEIGHT;
         float *c = p->c + (call->row + from) * p->ldc + j / span * p->skip + at;
         if (straight) {
-            tile[rows - 1](call->n, a, b, ldb, c, p->ldc, add);
+            tile[rows - 1](call->steps, a, b, ldb, c, p->ldc, add);
             continue;
         }
-        tile[rows - 1](call->n, a, b, ldb, call->room->c, NATIVE_WIDTH, false);
+        tile[rows - 1](call->steps, a, b, ldb, call->room->c, NATIVE_WIDTH, false);
         native_scatter(call, call->row + from, rows, j, w);
     }
 }
@@ -124,7 +132,7 @@ static void native_block(native_call *call)
             native_panel(call, j, w, call->b_rows + call->depth * call->ldb + j, call->ldb);
             continue;
         }
-        p->b->pack(p->b, j, w, call->depth, call->n, NATIVE_WIDTH, call->room->b);
+        native_pack(call, p->b, j, w, NATIVE_WIDTH, call->room->b);
         native_panel(call, j, w, call->room->b, NATIVE_WIDTH);
     }
 }
@@ -144,32 +152,44 @@ static void native_run(native_call *call)
     }
 }
 
-static const ds_native_isa *native_isa(void)
+/* The tiles of this CPU, within the bound on the instruction set. */
+static void native_choose(native_call *call, bool bf16)
 {
+    call->isa = &ds_native_plain;
+    call->convert = bf16 ? ds_bf16_swap : NULL;
 #if defined(__x86_64__)
     int isa = ds_cpu_isa() < ds_isa_bound() ? ds_cpu_isa() : ds_isa_bound();
     if (isa > 0)
-        return isa > 1 ? &ds_native_avx512 : &ds_native_avx2;
+        call->isa = isa > 1 ? &ds_native_avx512 : &ds_native_avx2;
+    if (isa > 1 && bf16 && ds_cpu_bf16()) {
+        call->isa = &ds_native_dot;
+        call->convert = ds_bf16_pairs;
+    }
 #endif
-    return &ds_native_plain;
 }
 
-static ds_status native_product(const ds_product *product, const float *b_rows, size_t ldb)
+static ds_status native_product(const ds_product *product, native_call *call, bool bf16)
 {
-    native_call call = {.product = product, .isa = native_isa(), .b_rows = b_rows, .ldb = ldb};
-    DS_TRY(native_take_room(&call.room));
-    native_run(&call);
+    DS_ASSERT(product->beta == 0.0f || product->beta == 1.0f);
+    DS_ASSERT(product->m > 0 && product->n > 0 && product->k > 0);
+    DS_TRY(native_take_room(&call->room));
+    call->product = product;
+    native_choose(call, bf16);
+    native_run(call);
     return DS_OK;
 }
 
 ds_status ds_product_native(const ds_product *product)
 {
-    DS_ASSERT(product->beta == 0.0f || product->beta == 1.0f);
-    DS_ASSERT(product->m > 0 && product->n > 0 && product->k > 0);
-    return native_product(product, NULL, 0);
+    return native_product(product, &(native_call){.b_rows = NULL}, false);
 }
 
-ds_status ds_gemm_native(const ds_gemm *g)
+ds_status ds_product_bf16(const ds_product *product)
+{
+    return native_product(product, &(native_call){.b_rows = NULL}, true);
+}
+
+static ds_status native_gemm(const ds_gemm *g, bool bf16)
 {
     DS_TRY(ds_gemm_check(g));
     if (ds_gemm_empty(g))
@@ -184,5 +204,16 @@ ds_status ds_gemm_native(const ds_gemm *g)
                           .beta = g->beta,
                           .c = g->c,
                           .ldc = g->ldc};
-    return native_product(&product, g->tb == 'N' ? g->b : NULL, g->ldb);
+    native_call call = {.b_rows = g->tb == 'N' && !bf16 ? g->b : NULL, .ldb = g->ldb};
+    return native_product(&product, &call, bf16);
+}
+
+ds_status ds_gemm_native(const ds_gemm *g)
+{
+    return native_gemm(g, false);
+}
+
+ds_status ds_gemm_bf16(const ds_gemm *g)
+{
+    return native_gemm(g, true);
 }

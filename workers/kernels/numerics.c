@@ -25,6 +25,16 @@ int ds_cpu_isa(void)
 #endif
 }
 
+bool ds_cpu_bf16(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return ds_cpu_isa() > 1 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
 int ds_kernels_isa(void)
 {
     return ds_cpu_isa();

@@ -9,6 +9,10 @@ ds_status ds_product_ref(const ds_product *call);
 ds_status ds_gemm_openblas(const ds_gemm *call);
 ds_status ds_gemm_native(const ds_gemm *call);
 ds_status ds_product_native(const ds_product *call);
+ds_status ds_gemm_bf16(const ds_gemm *call);
+ds_status ds_product_bf16(const ds_product *call);
+ds_status ds_gemm_ref_bf16(const ds_gemm *call);
+ds_status ds_product_ref_bf16(const ds_product *call);
 /* True when the answer needs no product (m, n or k is 0): it then stands in c. */
 bool ds_gemm_empty(const ds_gemm *call);
 /* Strides and operations make sense and all counts fit an int. */
@@ -37,6 +41,8 @@ ds_status ds_openblas_obeys(void);
 int ds_isa_bound(void);
 /* What this CPU has: 0 base, 1 avx2, 2 avx512; -1 where the names mean nothing (not x86-64). */
 int ds_cpu_isa(void);
+/* AVX512_BF16, and the operating system keeps its registers. */
+bool ds_cpu_bf16(void);
 
 void ds_ref_activate(ds_activation f, size_t rows, size_t cols, const float *x, size_t ldx,
                      float *y, size_t ldy);

@@ -7,6 +7,7 @@
 
 #include "descent/simd.h"
 
+#include "native.h"
 #include "parts.h"
 
 enum { REF_BLOCK = 32 };
@@ -41,14 +42,19 @@ static void ref_gemm_chain(size_t k, const float *a, const float *b, float *rest
 }
 
 /* Columns [j, j + w) of all rows, over [depth, depth + n) of k. */
-static void ref_gemm_block(const ds_product *g, size_t j, size_t w, size_t depth, size_t n)
+static void ref_gemm_block(const ds_product *g, bool bf16, size_t j, size_t w, size_t depth)
 {
     float a[DS_CHAIN], b[DS_CHAIN * REF_BLOCK], sum[REF_BLOCK];
     size_t span = g->span > 0 ? g->span : g->n;
+    size_t n = g->k - depth < DS_CHAIN ? g->k - depth : DS_CHAIN, steps = n;
     g->b->pack(g->b, j, w, depth, n, REF_BLOCK, b);
+    if (bf16)
+        steps = ds_bf16_swap(n, REF_BLOCK, b);
     for (size_t i = 0; i < g->m; i++) {
         g->a->pack(g->a, i, 1, depth, n, 1, a);
-        ref_gemm_chain(n, a, b, sum);
+        if (bf16)
+            ds_bf16_swap(n, 1, a);
+        ref_gemm_chain(steps, a, b, sum);
         for (size_t q = 0; q < w; q++) {
             float *c = g->c + i * g->ldc + (j + q) / span * g->skip + (j + q) % span;
             *c = depth > 0 || g->beta != 0.0f ? *c + sum[q] : sum[q];
@@ -56,13 +62,22 @@ static void ref_gemm_block(const ds_product *g, size_t j, size_t w, size_t depth
     }
 }
 
-ds_status ds_product_ref(const ds_product *g)
+static ds_status ref_gemm_product(const ds_product *g, bool bf16)
 {
     for (size_t j = 0; j < g->n; j += REF_BLOCK)
         for (size_t depth = 0; depth < g->k; depth += DS_CHAIN)
-            ref_gemm_block(g, j, g->n - j < REF_BLOCK ? g->n - j : REF_BLOCK, depth,
-                           g->k - depth < DS_CHAIN ? g->k - depth : DS_CHAIN);
+            ref_gemm_block(g, bf16, j, g->n - j < REF_BLOCK ? g->n - j : REF_BLOCK, depth);
     return DS_OK;
+}
+
+ds_status ds_product_ref(const ds_product *g)
+{
+    return ref_gemm_product(g, false);
+}
+
+ds_status ds_product_ref_bf16(const ds_product *g)
+{
+    return ref_gemm_product(g, true);
 }
 
 /* The source of a plain operand: element (i, p) at data[i * row + p * col]. */
@@ -81,7 +96,7 @@ static void ref_gemm_pack(const ds_operand *self, size_t row, size_t rows, size_
                 i < rows ? m->data[(row + i) * m->row + (depth + p) * m->col] : 0.0f;
 }
 
-ds_status ds_gemm_ref(const ds_gemm *g)
+static ds_status ref_gemm(const ds_gemm *g, bool bf16)
 {
     DS_TRY(ds_gemm_check(g));
     if (ds_gemm_empty(g))
@@ -89,12 +104,23 @@ ds_status ds_gemm_ref(const ds_gemm *g)
     ref_matrix ma = {g->a, g->ta == 'N' ? g->lda : 1, g->ta == 'N' ? 1 : g->lda};
     ref_matrix mb = {g->b, g->tb == 'N' ? 1 : g->ldb, g->tb == 'N' ? g->ldb : 1};
     ds_operand a = {ref_gemm_pack, &ma}, b = {ref_gemm_pack, &mb};
-    return ds_product_ref(&(ds_product){.m = g->m,
-                                        .n = g->n,
-                                        .k = g->k,
-                                        .a = &a,
-                                        .b = &b,
-                                        .beta = g->beta,
-                                        .c = g->c,
-                                        .ldc = g->ldc});
+    ds_product product = {.m = g->m,
+                          .n = g->n,
+                          .k = g->k,
+                          .a = &a,
+                          .b = &b,
+                          .beta = g->beta,
+                          .c = g->c,
+                          .ldc = g->ldc};
+    return ref_gemm_product(&product, bf16);
+}
+
+ds_status ds_gemm_ref(const ds_gemm *g)
+{
+    return ref_gemm(g, false);
+}
+
+ds_status ds_gemm_ref_bf16(const ds_gemm *g)
+{
+    return ref_gemm(g, true);
 }
