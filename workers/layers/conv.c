@@ -2,9 +2,13 @@
  * become the columns of a matrix, so that y = W cols, dcols = W^T dy, dW = dy cols^T are products,
  * one a sample and group; the columns are made again for dW, which is cheaper than to keep them.
  * 2 n out oh ow (C / groups) kh kw flops each. W inside is (out, C / groups kh kw) as outside. */
-#include <string.h>
+#include "conv.h"
 
-#include "window.h"
+#include "descent/simd.h"
+
+enum { CONV_LANES = 16 };
+
+#include <string.h>
 
 typedef struct conv_options {
     ds_window_options window;
@@ -63,17 +67,10 @@ static const ds_option options[] = {
     {.name = NULL},
 };
 
-typedef struct conv_plan {
-    ds_window window;
-    size_t groups, group_in, group_out; /* channels of one group */
-    size_t taps;                        /* group_in kh kw: columns of W */
-    size_t points;                      /* oh ow */
-} conv_plan;
-
 static ds_status conv_prepare(ds_layer *self, ds_layer_builder *builder)
 {
     const conv_options *o = self->options;
-    conv_plan *plan = NULL;
+    ds_conv *plan = NULL;
     DS_TRY(ds_arena_take(ds_layer_arena(builder), 1, sizeof *plan, "a convolution", &plan));
     DS_TRY(ds_window_prepare(self, &o->window, 1, &plan->window));
     const ds_window *w = &plan->window;
@@ -89,6 +86,11 @@ static ds_status conv_prepare(ds_layer *self, ds_layer_builder *builder)
     self->plan = plan;
     self->out = (ds_shape){.n = 3, .dim = {out, w->oh, w->ow}};
     self->scratch = plan->taps * plan->points;
+    if (ds_conv_sparse_fits(plan)) {
+        size_t sparse = ds_conv_sparse_scratch(plan);
+        self->scratch = self->scratch > sparse ? self->scratch : sparse;
+        self->shared = ds_conv_sparse_shared(plan);
+    }
     ds_param_spec weight = {.suffix = "weight",
                             .shape = {.n = 4, .dim = {out, plan->group_in, w->kh, w->kw}},
                             .init = (ds_init_kind)o->init,
@@ -110,7 +112,7 @@ static bool conv_plain(const ds_window *w)
 }
 
 /* The columns of group g of a sample. */
-static const float *conv_columns(const conv_plan *plan, size_t g, const float *x, float *scratch)
+static const float *conv_columns(const ds_conv *plan, size_t g, const float *x, float *scratch)
 {
     const ds_window *w = &plan->window;
     const float *planes = x + g * plan->group_in * w->h * w->w;
@@ -122,7 +124,7 @@ static const float *conv_columns(const conv_plan *plan, size_t g, const float *x
 
 static void conv_add_bias(const ds_layer *self, const float *bias, float *y)
 {
-    const conv_plan *plan = self->plan;
+    const ds_conv *plan = self->plan;
     for (size_t c = 0; c < self->out.dim[0]; c++, y += plan->points)
         for (size_t i = 0; i < plan->points; i++)
             y[i] += bias[c];
@@ -131,7 +133,7 @@ static void conv_add_bias(const ds_layer *self, const float *bias, float *y)
 static ds_status conv_forward(const ds_layer *self, const ds_kernels *k, const float *params,
                               const ds_rows *rows)
 {
-    const conv_plan *plan = self->plan;
+    const ds_conv *plan = self->plan;
     const ds_param *w = self->param[0];
     for (size_t r = 0; r < rows->n; r++) {
         float *y = rows->y + r * rows->y_stride;
@@ -156,14 +158,32 @@ static ds_status conv_forward(const ds_layer *self, const ds_kernels *k, const f
     return DS_OK;
 }
 
+static bool conv_shares(const ds_layer *self, const ds_kernels *k, size_t n)
+{
+    (void)k, (void)n;
+    return self->shared > 0;
+}
+
+static void conv_share(const ds_layer *self, const ds_kernels *k, const float *params,
+                       float *shared)
+{
+    (void)k;
+    const ds_param *w = self->param[0];
+    ds_conv_sparse_share(self->plan, params + w->offset, w->stride, shared);
+}
+
 static ds_status conv_backward(const ds_layer *self, const ds_kernels *k, const float *params,
                                const ds_rows *rows)
 {
-    const conv_plan *plan = self->plan;
+    const ds_conv *plan = self->plan;
     const ds_window *window = &plan->window;
     const ds_param *w = self->param[0];
     size_t planes = plan->group_in * window->h * window->w;
     bool plain = conv_plain(window);
+    if (ds_conv_sparse_pays(plan, rows)) {
+        ds_conv_sparse_input(plan, rows);
+        return DS_OK;
+    }
     for (size_t r = 0; r < rows->n; r++)
         for (size_t g = 0; g < plan->groups; g++) {
             float *dx = rows->dx + r * rows->x_stride + g * planes;
@@ -189,17 +209,26 @@ static ds_status conv_backward(const ds_layer *self, const ds_kernels *k, const 
     return DS_OK;
 }
 
-/* db: every channel's sum over samples in order, in double. */
+/* Sum in double over 16 lanes, which are added in their order at the end. */
+DS_SIMD static void conv_lanes(size_t n, const float *x, double *lane)
+{
+    for (size_t i = 0; i < n / CONV_LANES; i++, x += CONV_LANES)
+        for (size_t l = 0; l < CONV_LANES; l++)
+            lane[l] += (double)x[l];
+    for (size_t l = 0; l < n % CONV_LANES; l++)
+        lane[l] += (double)x[l];
+}
+
+/* db: each channel's sum over samples and points. */
 static void conv_bias_gradient(const ds_layer *self, const ds_rows *rows, float *dst)
 {
-    const conv_plan *plan = self->plan;
+    const ds_conv *plan = self->plan;
     for (size_t c = 0; c < self->out.dim[0]; c++) {
-        double sum = 0;
-        for (size_t r = 0; r < rows->n; r++) {
-            const float *dy = rows->dy + r * rows->y_stride + c * plan->points;
-            for (size_t i = 0; i < plan->points; i++)
-                sum += (double)dy[i];
-        }
+        double lane[CONV_LANES] = {0}, sum = 0;
+        for (size_t r = 0; r < rows->n; r++)
+            conv_lanes(plan->points, rows->dy + r * rows->y_stride + c * plan->points, lane);
+        for (size_t l = 0; l < CONV_LANES; l++)
+            sum += lane[l];
         dst[c] = (float)sum;
     }
 }
@@ -208,10 +237,14 @@ static void conv_bias_gradient(const ds_layer *self, const ds_rows *rows, float 
 static ds_status conv_gradient(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
                                size_t to, const ds_rows *rows, float *dst, bool add)
 {
-    const conv_plan *plan = self->plan;
+    const ds_conv *plan = self->plan;
     DS_ASSERT(!add);
     if (p == 1) {
         conv_bias_gradient(self, rows, dst);
+        return DS_OK;
+    }
+    if (ds_conv_sparse_pays(plan, rows)) {
+        ds_conv_sparse_weight(plan, rows, from, to, dst, self->param[0]->stride);
         return DS_OK;
     }
     for (size_t g = from / plan->group_out; g * plan->group_out < to; g++) {
@@ -246,5 +279,7 @@ const ds_layer_ops ds_layer_conv = {
     .prepare = conv_prepare,
     .forward = conv_forward,
     .backward = conv_backward,
+    .shares = conv_shares,
+    .share = conv_share,
     .gradient = conv_gradient,
 };

@@ -99,7 +99,10 @@ static ds_status max_pool_forward(const ds_layer *self, const ds_kernels *k, con
 {
     (void)k, (void)params;
     const ds_window *w = self->plan;
-    for (size_t r = 0; r < rows->n; r++)
+    bool pairs = ds_pool_pairs_fit(w);
+    for (size_t r = 0; r < rows->n && pairs; r++)
+        ds_pool_pairs_forward(w, rows->x + r * rows->x_stride, rows->y + r * rows->y_stride);
+    for (size_t r = 0; r < rows->n && !pairs; r++)
         for (size_t c = 0; c < w->c; c++)
             max_pool_plane(w, rows->x + r * rows->x_stride + c * w->h * w->w,
                            rows->y + r * rows->y_stride + c * w->oh * w->ow);
@@ -111,7 +114,11 @@ static ds_status max_pool_backward(const ds_layer *self, const ds_kernels *k, co
 {
     (void)k, (void)params;
     const ds_window *w = self->plan;
-    for (size_t r = 0; r < rows->n; r++)
+    bool pairs = ds_pool_pairs_fit(w);
+    for (size_t r = 0; r < rows->n && pairs; r++)
+        ds_pool_pairs_backward(w, rows->x + r * rows->x_stride, rows->y + r * rows->y_stride,
+                               rows->dy + r * rows->y_stride, rows->dx + r * rows->x_stride);
+    for (size_t r = 0; r < rows->n && !pairs; r++)
         for (size_t c = 0; c < w->c; c++)
             max_pool_plane_back(w, rows->x + r * rows->x_stride + c * w->h * w->w,
                                 rows->y + r * rows->y_stride + c * w->oh * w->ow,

@@ -21,4 +21,10 @@ static inline void ds_pool_cell(const ds_window *w, size_t i, size_t j, size_t *
     *c1 = left + w->kw - w->pw < w->w ? left + w->kw - w->pw : w->w;
 }
 
+/* Max pooling by 2 x 2 windows side by side over even widths: does it fit; y of one sample; dx. */
+bool ds_pool_pairs_fit(const ds_window *w);
+void ds_pool_pairs_forward(const ds_window *w, const float *x, float *y);
+void ds_pool_pairs_backward(const ds_window *w, const float *x, const float *y, const float *dy,
+                            float *dx);
+
 #endif
