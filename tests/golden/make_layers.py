@@ -38,8 +38,12 @@ CASES = {
     "conv_groups": ((4, 5, 5), nn.Conv2d(4, 6, 3, padding=1, groups=2)),
     "conv_depthwise": ((4, 6, 6), nn.Conv2d(4, 4, 5, padding=2, groups=4)),
     "conv_point": ((5, 3, 4), nn.Conv2d(5, 3, 1)),
+    "conv_zeros": ((9, 7, 6), nn.Conv2d(9, 5, 5, padding=2)),
+    "conv_zeros_three": ((19, 4, 7), nn.Conv2d(19, 18, 3, padding=(0, 1))),
     "max_pool": ((2, 6, 7), nn.MaxPool2d(2)),
     "max_pool_over": ((2, 7, 6), nn.MaxPool2d(3, stride=2, padding=1)),
+    "max_pool_pairs": ((3, 7, 6), nn.MaxPool2d(2)),
+    "max_pool_pairs_wide": ((2, 4, 22), nn.MaxPool2d(2)),
     "avg_pool": ((2, 6, 7), nn.AvgPool2d(2)),
     "avg_pool_over": ((3, 5, 6), nn.AvgPool2d((3, 2), stride=(2, 1), padding=(1, 0))),
     "global_pool": ((4, 3, 5), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())),
@@ -71,6 +75,8 @@ def case_numbers(number, name, shape, module):
         out[f"{name}/{suffix}"] = p.detach().flatten().tolist()
     y = module(x)
     dy = as_double(wave(y.numel(), 1.7 + number, 0.31), y.shape)
+    if "zeros" in name:  # as behind max pooling
+        dy = torch.where(torch.arange(dy.numel()).reshape(dy.shape) % 7 < 2, dy, torch.zeros_like(dy))
     y.backward(dy)
     out[f"{name}/dy"] = dy.flatten().tolist()
     out[f"{name}/y"] = y.detach().flatten().tolist()

@@ -16,8 +16,12 @@ static const struct {
     {"conv_groups", "4, 5, 5", "conv: {channels: 6, kernel: 3, padding: 1, groups: 2}"},
     {"conv_depthwise", "4, 6, 6", "conv: {channels: 4, kernel: 5, padding: same, groups: 4}"},
     {"conv_point", "5, 3, 4", "conv: {channels: 3, kernel: 1}"},
+    {"conv_zeros", "9, 7, 6", "conv: {channels: 5, kernel: 5, padding: 2}"},
+    {"conv_zeros_three", "19, 4, 7", "conv: {channels: 18, kernel: 3, padding: [0, 1]}"},
     {"max_pool", "2, 6, 7", "max_pool: {kernel: 2}"},
     {"max_pool_over", "2, 7, 6", "max_pool: {kernel: 3, stride: 2, padding: 1}"},
+    {"max_pool_pairs", "3, 7, 6", "max_pool: {kernel: 2}"},
+    {"max_pool_pairs_wide", "2, 4, 22", "max_pool: {kernel: 2}"},
     {"avg_pool", "2, 6, 7", "avg_pool: {kernel: 2}"},
     {"avg_pool_over", "3, 5, 6", "avg_pool: {kernel: [3, 2], stride: [2, 1], padding: [1, 0]}"},
     {"global_pool", "4, 3, 5", "global_pool"},
@@ -97,6 +101,7 @@ START_TEST(as_pytorch)
     double expected[ROOM];
     float *kept = calloc(SAMPLES * layer->kept + 1, sizeof *kept);
     float *scratch = calloc(layer->scratch + 1, sizeof *scratch);
+    float *shared = calloc(layer->shared + 1, sizeof *shared);
     for (size_t p = 0; p < layer->n_params; p++) {
         floats(name, strchr(layer->param[p]->name, '/') + 1, value);
         ds_param_import(layer->param[p], value, rig.params);
@@ -109,6 +114,7 @@ START_TEST(as_pytorch)
                     .dx = dx,
                     .kept = kept,
                     .scratch = scratch,
+                    .shared = shared,
                     .x_stride = n_x / SAMPLES,
                     .y_stride = n_y / SAMPLES,
                     .kept_stride = layer->kept,
@@ -118,6 +124,8 @@ START_TEST(as_pytorch)
     numbers(name, "y", expected);
     double off_y = golden_distance(n_y, y, expected);
     double off_w = params_off(name, layer, k, &rows);
+    if (layer->ops->shares != NULL && layer->ops->shares(layer, k, SAMPLES))
+        layer->ops->share(layer, k, rig.params, shared);
     RIG_OK(layer->ops->backward(layer, k, rig.params, &rows));
     if (!layer->ops->reads_ids)
         numbers(name, "dx", expected);
@@ -129,6 +137,7 @@ START_TEST(as_pytorch)
     ck_assert_double_lt(off_w, 2e-6);
     free(kept);
     free(scratch);
+    free(shared);
     rig_free(&rig);
 }
 END_TEST
