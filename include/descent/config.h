@@ -121,6 +121,9 @@ typedef struct ds_config {
     const ds_value *preset; /* as it was given, where that names a preset; else NULL */
     const ds_loss_ops *loss;
     const void *loss_options;
+    size_t n_class_weights;    /* 0: classes count alike, or by their number (below) */
+    const float *class_weight; /* (n_class_weights), not all 0 */
+    bool balanced;             /* class weights from the training data */
     const ds_optim_ops *optimizer;
     const void *optimizer_options;
     double lr, clip_norm;     /* lr: of the schedule, scaled where lr.scale says so */

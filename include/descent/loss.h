@@ -19,6 +19,7 @@ typedef struct ds_targets {
     const int32_t *label; /* (n), 0 <= label < classes */
     const float *value;   /* (n, width), dense */
     size_t width;
+    const float *weight; /* (classes) of CLASS targets: a row counts as its class's; NULL: as 1 */
 } ds_targets;
 
 typedef struct ds_loss_ops {

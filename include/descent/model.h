@@ -43,6 +43,7 @@ typedef struct ds_workspace_spec {
     const ds_kernels *kernels;
     const ds_loss_ops *loss; /* may be NULL: outputs only */
     const void *loss_options;
+    const float *class_weight; /* (classes) or NULL; as ds_targets.weight */
     size_t rows;
     int shards;
     uint64_t seed; /* of layers that draw at random */

@@ -64,10 +64,12 @@ typedef struct ds_step {
     int64_t t;      /* updates done before this one */
     size_t samples; /* of the whole batch */
     double lr;
-    double *loss;   /* (V): sums of the shards this rank computed, 0 elsewhere */
-    bool *bad;      /* (V): true for shards of this rank that are not finite */
-    int word;       /* rank 0's word, told to all */
-    bool want_norm; /* somebody reads outcome.grad_norm; equal on all ranks */
+    const double *weight; /* (V): what each shard's samples count together, 0 when empty, known to
+                             all ranks; NULL: one each. The update divides by their sum */
+    double *loss;         /* (V): sums of the shards this rank computed, 0 elsewhere */
+    bool *bad;            /* (V): true for shards of this rank that are not finite */
+    int word;             /* rank 0's word, told to all */
+    bool want_norm;       /* somebody reads outcome.grad_norm; equal on all ranks */
     /* Local. All ranks are asked with the same numbers, before anything is updated: true, and
      * nothing is. NULL unless config->train.spike_z > 0. */
     bool (*veto)(void *context, double loss, double grad_norm);

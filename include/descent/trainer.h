@@ -41,6 +41,9 @@ DS_API ds_status ds_trainer_open(ds_world *world, const ds_trainer_spec *spec,
                                  ds_trainer **out) DS_NODISCARD;
 DS_API void ds_trainer_destroy(ds_trainer **trainer);
 
+/* Local. What each class counts, (n), or NULL: alike. */
+DS_API const float *ds_trainer_class_weights(const ds_trainer *self, size_t *n);
+
 /* Collective. One update on the next batch of the run. Errors: DIVERGED with step, layer, shard and
  * samples (unless train.on_nan is skip: then outcome->finite is false and nothing was updated). */
 DS_API ds_status ds_trainer_step(ds_trainer *self, ds_outcome *outcome) DS_NODISCARD;

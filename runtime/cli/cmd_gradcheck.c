@@ -24,6 +24,8 @@ static ds_status gradcheck_local(const ds_trainer *trainer, double *error)
                               .rows = n,
                               .shards = 1,
                               .training = true};
+    size_t n_weights;
+    spec.class_weight = ds_trainer_class_weights(trainer, &n_weights);
     ds_auto(ds_workspace) workspace = NULL;
     DS_TRY(ds_workspace_create(&spec, &workspace));
     float *x = ds_workspace_input(workspace, &stride);

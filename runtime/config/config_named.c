@@ -170,6 +170,58 @@ static ds_status named_resolve(ds_config *self, const named_kind *kind, const ds
     return ds_config_resolve(self, found->member.options, found->options, found->map, map);
 }
 
+static ds_status named_weight(const ds_value *at, float *out)
+{
+    double x = 0;
+    if (at->kind != DS_VALUE_SCALAR)
+        return ds_value_fail(at, "loss.class_weights: expected numbers, one a class");
+    DS_TRY(ds_value_real(at, "loss", "class_weights", &x));
+    if (x < 0 || x > 1e30)
+        return ds_value_fail(at, "loss.class_weights: found %s, expected a number from 0 to 1e30",
+                             at->text);
+    *out = (float)x;
+    return DS_OK;
+}
+
+/* None are `none` in the resolved tree. */
+static ds_status named_class_weights(ds_config *self, const ds_value **given)
+{
+    const ds_value *raw = *given;
+    ds_value *none = NULL;
+    char found[96];
+    float *weight = NULL, most = 0;
+    if (ds_value_is_null(raw)) {
+        DS_TRY(ds_value_scalar(self->arena, "class_weights", "none", &none));
+        *given = none;
+    }
+    if (none != NULL || (raw->text != NULL && strcmp(raw->text, "none") == 0))
+        return DS_OK;
+    if (self->loss->target != DS_TARGET_CLASS)
+        return ds_value_fail(raw,
+                             "loss.class_weights: loss %s has no classes; leave it out, or "
+                             "take a loss of classes such as cross_entropy",
+                             self->loss->name);
+    self->balanced = raw->kind == DS_VALUE_SCALAR && strcmp(raw->text, "balanced") == 0;
+    if (self->balanced)
+        return DS_OK;
+    if (raw->kind != DS_VALUE_LIST || raw->n == 0)
+        return ds_value_fail(
+            raw,
+            "loss.class_weights is %s, expected a list of numbers, one a "
+            "class, or balanced",
+            raw->kind == DS_VALUE_LIST ? "empty" : ds_value_describe(raw, sizeof found, found));
+    DS_TRY(ds_arena_take(self->arena, raw->n, sizeof *weight, "class weights", &weight));
+    for (size_t i = 0; i < raw->n; i++) {
+        DS_TRY(named_weight(raw->child[i], &weight[i]));
+        most = weight[i] > most ? weight[i] : most;
+    }
+    if (most <= 0)
+        return ds_value_fail(raw, "loss.class_weights are all 0: expected one above it");
+    self->n_class_weights = raw->n;
+    self->class_weight = weight;
+    return DS_OK;
+}
+
 ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root)
 {
     static const named_kind kind = {.section = "loss",
@@ -182,6 +234,7 @@ ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *ro
     DS_TRY(named_read(self, &kind, raw, &common, &found));
     self->loss = ds_loss_at(found.index);
     self->loss_options = found.options;
+    DS_TRY(named_class_weights(self, &common.class_weights));
     return named_resolve(self, &kind, raw, &common, &found, root);
 }
 

@@ -39,6 +39,7 @@ typedef struct ds_raw_named { /* loss, lr: what is common to all members */
     const char *name;
     int64_t warmup_steps, scale_batch;
     int scale;
+    const ds_value *class_weights;
 } ds_raw_named;
 typedef struct ds_raw_optimizer {
     const char *name;

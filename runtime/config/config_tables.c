@@ -78,6 +78,8 @@ const ds_option ds_config_fraction_options[] = {
 };
 const ds_option ds_config_loss_options[] = {
     TEXT(ds_raw_named, name, NULL, REQUIRED, "the loss"),
+    VALUE(ds_raw_named, class_weights, "none, balanced, or a list of numbers >= 0", 0,
+          "what a sample of each class counts; balanced: as the training data have few of it"),
     END,
 };
 const ds_option ds_config_batch_options[] = {

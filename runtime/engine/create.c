@@ -183,6 +183,7 @@ static ds_status create_workspaces(ds_trainer *self)
                               .kernels = self->products,
                               .loss = self->config->loss,
                               .loss_options = self->config->loss_options,
+                              .class_weight = self->class_weight,
                               .rows = (size_t)self->config->eval_batch,
                               .shards = 1,
                               .seed = self->config->seed,
@@ -270,6 +271,8 @@ static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
     DS_TRY(create_data(self, spec, file != NULL ? &kept : NULL));
     ds_watch_note(self->world, DS_PHASE_SETUP, 0);
     mine = create_plan(self);
+    if (mine == DS_OK)
+        mine = class_weights_create(self, file);
     if (mine == DS_OK && spec->resume)
         mine = restore_check(self, file, spec);
     DS_TRY(ds_agree(self->world, mine));

@@ -58,6 +58,7 @@ static ds_status drive_ask(ds_drive *drive, const float *w, double *loss, float 
         t->bad[ds_plan_shard_begin(t->plan, ds_world_rank(t->world))] = true;
     ds_step step = {.t = t->step,
                     .samples = d->batch->n,
+                    .weight = class_weights_of_batch(t, d->batch),
                     .lr = 1,
                     .loss = t->loss,
                     .bad = t->bad,

@@ -130,8 +130,9 @@ static void evaluate_scores(const evaluation *e, const double *total, ds_scores 
 {
     ds_trainer *t = e->trainer;
     double n = (double)e->data->n;
-    *out = (ds_scores){
-        .samples = e->data->n, .loss = total[0] / n, .classes = e->data->kind == DS_TARGET_CLASS};
+    *out = (ds_scores){.samples = e->data->n,
+                       .loss = total[0] / class_weights_of_split(t, e->data),
+                       .classes = e->data->kind == DS_TARGET_CLASS};
     if (out->classes) {
         int64_t right = 0;
         for (size_t c = 0; c < e->classes; c++)

@@ -111,7 +111,12 @@ static ds_status sharpness_gradient(ds_trainer *self, bool *finite, float *out)
     self->sync = own;
     if (mine != DS_OK)
         self->bad[ds_plan_shard_begin(self->plan, ds_world_rank(self->world))] = true;
-    ds_step step = {.t = 0, .samples = batch.n, .lr = 1, .loss = self->loss, .bad = self->bad};
+    ds_step step = {.t = 0,
+                    .samples = batch.n,
+                    .weight = class_weights_of_batch(self, &batch),
+                    .lr = 1,
+                    .loss = self->loss,
+                    .bad = self->bad};
     DS_TRY(ds_sync_step(s->sync, &step, &outcome));
     DS_TRY(ds_agree(self->world, mine));
     *finite = outcome.finite;

@@ -248,12 +248,14 @@ static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
     *self = (snapshot){.trainer = trainer, .group = SIZE_MAX};
     DS_TRY(ds_arena_create("a checkpoint", &self->arena));
     size_t tensors = ds_model_layout(trainer->model)->n_params * snapshot_groups(trainer);
-    DS_TRY(ds_arena_take(self->arena, tensors + 7, sizeof *self->entry, "checkpoint entries",
+    DS_TRY(ds_arena_take(self->arena, tensors + 8, sizeof *self->entry, "checkpoint entries",
                          &self->entry));
     DS_TRY(snapshot_tensors(self));
     const ds_normalizer *normalizer = &trainer->splits->normalizer;
     snapshot_vector(self, "/input/mean", DS_F32, normalizer->n, normalizer->mean);
     snapshot_vector(self, "/input/std", DS_F32, normalizer->n, normalizer->std);
+    snapshot_vector(self, "/loss/class_weights", DS_F32, trainer->n_class_weights,
+                    trainer->class_weight);
     size_t n_numbers = 0;
     const double *numbers = drive_numbers(trainer, &n_numbers);
     snapshot_vector(self, "/optimizer/numbers", DS_F64, n_numbers, numbers);

@@ -60,6 +60,9 @@ struct ds_trainer {
     float *value;
     ds_shard *shard;              /* (V) */
     double *loss;                 /* (V) */
+    size_t n_class_weights;       /* 0: classes count alike */
+    const float *class_weight;    /* (n_class_weights), or NULL */
+    double *shard_weight;         /* (V) what each shard's samples count */
     bool *bad;                    /* (V) */
     float *scratch[DS_MAX_DEPTH]; /* right-hand sums of nodes larger than a pass */
     float *staging;               /* flat block for reading and writing optimizer slots */
@@ -114,6 +117,12 @@ void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)
 /* evaluate.c. Local. Sums kept by evaluation block; the data of a split, or NULL. */
 size_t evaluate_columns(const ds_trainer *self);
 const ds_dataset *evaluate_split(const ds_trainer *self, const char *split);
+/* class_weights.c. Local, alike on all ranks. From the config, the training data or the checkpoint
+ * (NULL: none). Then: what a batch's samples count, by shard, NULL where one each; and a split's
+ * together. */
+ds_status class_weights_create(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
+const double *class_weights_of_batch(ds_trainer *self, const batch_source *batch);
+double class_weights_of_split(const ds_trainer *self, const ds_dataset *data);
 /* diagnose.c. Collective. Why was the step not finite? One line into text, the same on all ranks.
  */
 ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_shard, size_t room,

@@ -107,6 +107,7 @@ static ds_status step_plain(ds_trainer *self, const batch_source *batch, const s
         self->bad[first_shard] = true;
     ds_step step = {.t = self->step,
                     .samples = batch->n,
+                    .weight = class_weights_of_batch(self, batch),
                     .lr = step_rate(self),
                     .loss = self->loss,
                     .bad = self->bad,

@@ -78,6 +78,7 @@ static ds_status allreduce_step(ds_sync *self, const ds_step *step, ds_outcome *
     if (!out->finite)
         return DS_OK;
     ds_owner_begin(&state->owner, step->samples);
+    state->owner.divisor = ds_sync_divisor(self, step, 0, self->spec.plan->shards);
     DS_TRY(allreduce_sum(self));
     bool ahead = config->clip_norm > 0 || ds_sync_ahead(self);
     if (ahead || step->want_norm) {

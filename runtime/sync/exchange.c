@@ -137,6 +137,7 @@ void ds_exchange_begin(ds_exchange *self, size_t samples)
 
 ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
 {
+    self->owner.divisor = job->divisor;
     if (!self->overlap.on)
         ds_exchange_begin(self, job->samples);
     return self->words != NULL ? ds_exchange_direct_run(self, job, out)
@@ -163,7 +164,9 @@ ds_status ds_exchange_step(ds_exchange *self, const ds_step *step, ds_outcome *o
     DS_TRY(ds_exchange_tell(self, step, out));
     if (!out->finite)
         return DS_OK;
-    ds_exchange_job job = {.samples = step->samples,
+    ds_exchange_job job = {.divisor =
+                               ds_sync_divisor(self->sync, step, 0, self->sync->spec.plan->shards),
+                           .samples = step->samples,
                            .lr = step->lr,
                            .t = step->t + 1,
                            .want_norm = step->want_norm,

@@ -50,7 +50,8 @@ void ds_exchange_poll(ds_exchange *self);
 ds_status ds_exchange_tell(ds_exchange *self, const ds_step *step, ds_outcome *out) DS_NODISCARD;
 
 typedef struct ds_exchange_job {
-    size_t samples; /* the sum is divided by it; leaf k of L has none when ds_shard_begin(k,
+    double divisor; /* of the sum */
+    size_t samples; /* leaf k of L has none when ds_shard_begin(k,
                        samples, L) == ds_shard_begin(k + 1, ...): such a node's block is left out */
     double lr;
     int64_t t; /* updates of this optimizer, this one included: from 1 */

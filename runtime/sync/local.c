@@ -103,7 +103,7 @@ static ds_status local_tell(ds_sync *self, ds_local *local, const ds_step *step,
     }
     for (size_t i = 0; i < local->n_replicas; i++) {
         ds_replica *replica = &local->replica[i];
-        ds_replica_reduce(self, replica, step->samples);
+        ds_replica_reduce(self, replica, step);
         if (isfinite(replica->norm))
             norm[replica->index] = replica->norm;
         else /* its shards may all be finite: the first answers for the sum */

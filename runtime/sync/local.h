@@ -10,7 +10,7 @@ typedef struct ds_replica {
     size_t node_begin;               /* its first node, as the plan numbers them */
     float *params;                   /* flat: its own, since the last meeting */
     float *slot[DS_OPTIM_MAX_SLOTS]; /* flat: its optimizer's state */
-    size_t samples;                  /* of this step's batch */
+    double divisor;                  /* of its sum: samples of this step's batch, or weights */
     float *sum;                      /* this step's gradient, summed over samples; NULL: none */
     double norm;                     /* of the mean of it */
     double *tensor;                  /* (n_params) the same by tensor; the rank's first only */
@@ -79,7 +79,7 @@ ds_status ds_local_state_create(ds_sync *self, ds_local *local) DS_NODISCARD;
 /* local_replica.c. Local. Rules and scratch. Sum of its nodes, samples, norm; the update with them.
  */
 ds_status ds_replica_rules(ds_sync *self, ds_local *local) DS_NODISCARD;
-void ds_replica_reduce(ds_sync *self, ds_replica *replica, size_t samples);
+void ds_replica_reduce(ds_sync *self, ds_replica *replica, const ds_step *step);
 void ds_replica_update(ds_sync *self, ds_replica *replica, const ds_step *step, int64_t t);
 
 #endif

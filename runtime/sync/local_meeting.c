@@ -116,7 +116,8 @@ static ds_status local_meeting_tell(ds_sync *self, ds_local *local, ds_exchange 
 static ds_status local_meeting_run(ds_sync *self, ds_exchange *exchange, double lr, int64_t t,
                                    ds_outcome *out)
 {
-    ds_exchange_job job = {.samples = (size_t)self->spec.plan->replicas, .lr = lr, .t = t};
+    size_t R = (size_t)self->spec.plan->replicas;
+    ds_exchange_job job = {.divisor = (double)R, .samples = R, .lr = lr, .t = t};
     ds_outcome met = {.finite = true, .bad_shard = -1};
     DS_TRY(ds_exchange_run(exchange, &job, &met));
     out->finite = met.finite;

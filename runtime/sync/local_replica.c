@@ -44,25 +44,23 @@ static double local_replica_norm(const ds_sync *self, const ds_replica *replica)
             tensor += self->spec.kernels->squares(n - at < DS_BLOCK ? n - at : DS_BLOCK,
                                                   replica->sum + param->offset + at);
         if (replica->tensor != NULL)
-            replica->tensor[p] = sqrt(tensor) / (double)replica->samples;
+            replica->tensor[p] = sqrt(tensor) / replica->divisor;
         total += tensor;
     }
     return sqrt(total);
 }
 
-void ds_replica_reduce(ds_sync *self, ds_replica *replica, size_t samples)
+void ds_replica_reduce(ds_sync *self, ds_replica *replica, const ds_step *step)
 {
-    const ds_plan *plan = self->spec.plan;
-    long b = (long)samples, V = plan->shards;
     size_t next = replica->node_begin;
-    replica->samples =
-        (size_t)(ds_shard_begin(replica->hi, b, V) - ds_shard_begin(replica->lo, b, V));
-    replica->sum = local_replica_sum(self, replica, 0, plan->shards, samples, &next);
+    int V = self->spec.plan->shards;
+    replica->divisor = ds_sync_divisor(self, step, replica->lo, replica->hi);
+    replica->sum = local_replica_sum(self, replica, 0, V, step->samples, &next);
     replica->norm = 0;
     if (replica->tensor != NULL)
         memset(replica->tensor, 0, self->spec.layout->n_params * sizeof *replica->tensor);
     if (replica->sum != NULL)
-        replica->norm = local_replica_norm(self, replica) / (double)replica->samples;
+        replica->norm = local_replica_norm(self, replica) / replica->divisor;
 }
 
 ds_status ds_replica_rules(ds_sync *self, ds_local *local)
@@ -110,8 +108,7 @@ void ds_replica_update(ds_sync *self, ds_replica *replica, const ds_step *step, 
         return;
     if (config->clip_norm > 0 && config->clip_norm / (replica->norm + 1e-6) < 1)
         factor = config->clip_norm / (replica->norm + 1e-6);
-    const ds_update update = {
-        .scale = (float)(factor / (double)replica->samples), .lr = step->lr, .t = t};
+    const ds_update update = {.scale = (float)(factor / replica->divisor), .lr = step->lr, .t = t};
     for (size_t p = 0; p < self->spec.layout->n_params; p++)
         if (self->spec.layout->param[p].trainable)
             local_replica_tensor(self, replica, p, update);

@@ -229,9 +229,9 @@ static const float *owner_penalise(ds_owner *self, const ds_rule *rule, size_t a
 {
     if (rule->l1 <= 0 && rule->l2 <= 0)
         return g;
-    double samples = (double)self->samples;
-    owner_add_penalty(n, (float)(rule->l1 * samples), (float)(rule->l2 * samples),
-                      self->params + at, g, self->reduced + at);
+    double times = self->divisor;
+    owner_add_penalty(n, (float)(rule->l1 * times), (float)(rule->l2 * times), self->params + at, g,
+                      self->reduced + at);
     return self->reduced + at;
 }
 
@@ -354,13 +354,13 @@ double ds_owner_norm(const ds_owner *self, const double *block)
     double total = 0;
     for (size_t p = 0; p < self->spec.sync->spec.layout->n_params; p++)
         total += owner_tensor_squares(self, block, p);
-    return sqrt(total) / (double)self->samples;
+    return sqrt(total) / self->divisor;
 }
 
 void ds_owner_tensor_norms(const ds_owner *self, double *norm)
 {
     for (size_t p = 0; p < self->spec.sync->spec.layout->n_params; p++)
-        norm[p] = sqrt(owner_tensor_squares(self, self->block, p)) / (double)self->samples;
+        norm[p] = sqrt(owner_tensor_squares(self, self->block, p)) / self->divisor;
 }
 
 float ds_owner_scale(const ds_owner *self, double norm)
@@ -368,7 +368,7 @@ float ds_owner_scale(const ds_owner *self, double norm)
     double clip = self->spec.clip_norm, factor = 1;
     if (clip > 0 && clip / (norm + 1e-6) < 1)
         factor = clip / (norm + 1e-6);
-    return (float)(factor / (double)self->samples);
+    return (float)(factor / self->divisor);
 }
 
 void ds_owner_export(const ds_owner *self, const float *owned, float *flat)

@@ -35,6 +35,7 @@ typedef struct ds_owner_spec {
 typedef struct ds_owner {
     ds_owner_spec spec;
     size_t samples; /* that the program is for: the tree skips empty leaves */
+    double divisor; /* of the sum; set before a task that updates or penalises */
     size_t n_adds;
     ds_owner_add *add;
     int root;          /* operand that holds the sum */

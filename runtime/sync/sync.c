@@ -197,6 +197,17 @@ ds_status ds_sync_flat(ds_sync *self, const char *what, float **out)
     return ds_arena_take(self->arena, self->spec.layout->n_floats, sizeof(float), what, out);
 }
 
+double ds_sync_divisor(const ds_sync *self, const ds_step *step, int lo, int hi)
+{
+    long b = (long)step->samples, V = self->spec.plan->shards;
+    double sum = 0;
+    if (step->weight == NULL)
+        return (double)(ds_shard_begin(hi, b, V) - ds_shard_begin(lo, b, V));
+    for (int k = lo; k < hi; k++)
+        sum += step->weight[k];
+    return sum > 0 ? sum : 1;
+}
+
 void ds_sync_judge(const ds_sync *self, const ds_step *step, const double *loss, const double *bad,
                    ds_outcome *out)
 {
@@ -209,7 +220,7 @@ void ds_sync_judge(const ds_sync *self, const ds_step *step, const double *loss,
         if (out->bad_shard < 0 && (bad[k] != 0 || !isfinite(loss[k])))
             out->bad_shard = k;
     }
-    out->loss = sum / (double)step->samples;
+    out->loss = sum / ds_sync_divisor(self, step, 0, self->spec.plan->shards);
     out->finite = out->bad_shard < 0;
 }
 

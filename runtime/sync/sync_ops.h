@@ -55,6 +55,9 @@ struct ds_sync_ops {
 
 /* Local. A zeroed flat block of the sync's arena. */
 ds_status ds_sync_flat(ds_sync *self, const char *what, float **out) DS_NODISCARD;
+/* Local. What the sum over shards [lo, hi) is divided by: their samples, or what these count; 1
+ * where all of them count nothing, for their sum is 0 then. */
+double ds_sync_divisor(const ds_sync *self, const ds_step *step, int lo, int hi);
 /* Local. Losses (V, summed over ranks) and bad flags of all shards -> out's loss, finite and
  * bad_shard. */
 void ds_sync_judge(const ds_sync *self, const ds_step *step, const double *loss, const double *bad,

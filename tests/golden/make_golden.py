@@ -189,12 +189,17 @@ def loss_numbers():
     z = [round(x * s, 3) for x, s in zip(wave(rows * cols, 0.2, 0.37), [1, 5, 30] * (2 * cols))]
     label = [(3 * i + 1) % cols for i in range(rows)]
     y = wave(rows * cols, 2.2, 0.53)
-    out = {"rows": [rows], "cols": [cols], "z": z, "label": label, "value": y}
+    weight = [round(1 + x, 3) for x in wave(cols, 1.1, 0.7)]
+    out = {"rows": [rows], "cols": [cols], "z": z, "label": label, "value": y, "weight": weight}
+    weighted = dict(weight=torch.tensor(weight, dtype=torch.float32).double(), reduction="sum")
     as_double = lambda v: torch.tensor(v, dtype=torch.float32).double().reshape(rows, cols)
     losses = {
         "cross_entropy": lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(label), reduction="sum"),
         "cross_entropy_smooth": lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(label), reduction="sum",
                                                                             label_smoothing=0.1),
+        "cross_entropy_weighted": lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(label), **weighted),
+        "cross_entropy_weighted_smooth": lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(label), label_smoothing=0.2,
+                                                                                     **weighted),
         "mse": lambda x: torch.nn.functional.mse_loss(x, as_double(y)) * rows,
         "mae": lambda x: torch.nn.functional.l1_loss(x, as_double(y)) * rows,
         "huber": lambda x: torch.nn.functional.huber_loss(x, as_double(y)) * rows,
@@ -218,7 +223,9 @@ NETWORKS = {
     "nesterov": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, weight_decay=0.01, nesterov=True)),
     "adam": (torch.optim.Adam, dict(lr=0.01, weight_decay=0.01)),
     "adamw": (torch.optim.AdamW, dict(lr=0.01, weight_decay=0.1)),
+    "weighted": (torch.optim.SGD, dict(lr=0.2)),
 }
+CLASS_WEIGHTS = {"weighted": [0.5, 3.0, 0.25]}
 
 
 def network_data():
@@ -254,9 +261,10 @@ def network_run(name, kind, arguments, start, x, label):
         layers.append(layer)
     net = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.Tanh(), layers[2])
     optimizer, losses = kind(net.parameters(), **arguments), []
+    weight = torch.tensor(CLASS_WEIGHTS[name]) if name in CLASS_WEIGHTS else None
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(net(x), label)
+        loss = torch.nn.functional.cross_entropy(net(x), label, weight=weight)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

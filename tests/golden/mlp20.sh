@@ -24,9 +24,9 @@ model:
     - dense: {units: 8, activation: relu}
     - dense: {units: 6, activation: tanh}
     - dense: {units: 3}
-loss: cross_entropy
+loss: ${loss:-cross_entropy}
 batch: {size: 24, shards: 8, accumulate: 1}
-optimizer: {name: $name, $2}
+optimizer: {name: ${optimizer:-$name}, $2}
 lr: {schedule: constant}
 train: {epochs: 0, max_steps: 20, log_every: 1}
 YAML
@@ -40,3 +40,5 @@ run momentum "lr: 0.05, momentum: 0.9, weight_decay: 0.01" "$@"
 run nesterov "lr: 0.05, momentum: 0.9, weight_decay: 0.01" "$@"
 run adam "lr: 0.01, weight_decay: 0.01" "$@"
 run adamw "lr: 0.01, weight_decay: 0.1" "$@"
+optimizer=sgd loss="{name: cross_entropy, class_weights: [0.5, 3, 0.25]}"
+run weighted "lr: 0.2" "$@"

@@ -157,14 +157,17 @@ END_TEST
 /* The cases of make_golden.py; a loss of the registry without one is an error. */
 static const struct {
     const char *name, *loss, *options;
+    bool weighted; /* by class */
 } golden[] = {
-    {"cross_entropy", "cross_entropy", ""},
-    {"cross_entropy_smooth", "cross_entropy", "label_smoothing=0.1"},
-    {"mse", "mse", ""},
-    {"mae", "mae", ""},
-    {"huber", "huber", ""},
-    {"huber_delta", "huber", "delta=0.3"},
-    {"binary_cross_entropy", "binary_cross_entropy", ""},
+    {"cross_entropy", "cross_entropy", "", false},
+    {"cross_entropy_smooth", "cross_entropy", "label_smoothing=0.1", false},
+    {"cross_entropy_weighted", "cross_entropy", "", true},
+    {"cross_entropy_weighted_smooth", "cross_entropy", "label_smoothing=0.2", true},
+    {"mse", "mse", "", false},
+    {"mae", "mae", "", false},
+    {"huber", "huber", "", false},
+    {"huber_delta", "huber", "delta=0.3", false},
+    {"binary_cross_entropy", "binary_cross_entropy", "", false},
 };
 
 START_TEST(has_a_golden_case)
@@ -182,8 +185,8 @@ START_TEST(as_pytorch)
     const ds_loss_ops *o = ds_loss_find(golden[_i].loss);
     ck_assert_ptr_nonnull(o);
     enum { R = 6, C = 11, K = R * C };
-    double x[K], t[K], l[R], want[K], sum, got;
-    float zf[K], yf[K], dz[K];
+    double x[K], t[K], l[R], w[C], want[K], sum, got;
+    float zf[K], yf[K], wf[C], dz[K];
     int32_t class[R];
     char name[64];
     snprintf(name, sizeof name, "%s/gradient", golden[_i].name);
@@ -193,11 +196,15 @@ START_TEST(as_pytorch)
     ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", "z", K, x), K);
     ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", "value", K, t), K);
     ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", "label", R, l), R);
+    ck_assert_uint_eq(golden_read(GOLDEN "/losses.txt", "weight", C, w), C);
+    for (size_t i = 0; i < C; i++)
+        wf[i] = (float)w[i];
     for (size_t i = 0; i < K; i++)
         zf[i] = (float)x[i], yf[i] = (float)t[i];
     for (size_t i = 0; i < R; i++)
         class[i] = (int32_t)l[i];
-    const ds_targets at = {.label = class, .value = yf, .width = C};
+    const ds_targets at = {
+        .label = class, .value = yf, .width = C, .weight = golden[_i].weighted ? wf : NULL};
     o->value(options_of(o, golden[_i].options), R, C, zf, C, &at, &got, dz);
     const double off = golden_distance(K, dz, want), off_sum = fabs(got - sum) / sum;
     printf("# %s: sum off by %.2g, gradient by %.2g from PyTorch (at most 1e-10, 1e-6)\n",

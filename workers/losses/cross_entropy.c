@@ -66,15 +66,9 @@ static double cross_entropy_below(size_t cols, const float *z, double top)
     return sum;
 }
 
-/* Loss of one row; dz may be z, so z is read first and each chunk before it is written. */
-static double cross_entropy_row(double smoothing, size_t cols, const float *z, int32_t label,
-                                float *dz)
+/* Sum of exp(z_j - top), which dz keeps; dz may be z. */
+static double cross_entropy_sum(size_t cols, const float *z, double top, float *dz)
 {
-    const double top = (double)cross_entropy_top(cols, z), mine = (double)z[label];
-    const double even = smoothing / (double)cols;
-    double below = (1 - smoothing) * (top - mine);
-    if (smoothing > 0)
-        below += even * cross_entropy_below(cols, z, top);
     double sum = 0, e[CROSS_ENTROPY_CHUNK];
     for (size_t j = 0; j < cols; j += CROSS_ENTROPY_CHUNK) {
         const size_t n = cols - j < CROSS_ENTROPY_CHUNK ? cols - j : CROSS_ENTROPY_CHUNK;
@@ -84,6 +78,19 @@ static double cross_entropy_row(double smoothing, size_t cols, const float *z, i
         for (size_t k = 0; dz && k < n; k++)
             dz[j + k] = (float)e[k];
     }
+    return sum;
+}
+
+/* Loss of one row; dz may be z, so z is read first and each chunk before it is written. */
+static double cross_entropy_row(double smoothing, size_t cols, const float *z, int32_t label,
+                                float *dz)
+{
+    const double top = (double)cross_entropy_top(cols, z), mine = (double)z[label];
+    const double even = smoothing / (double)cols;
+    double below = (1 - smoothing) * (top - mine);
+    if (smoothing > 0)
+        below += even * cross_entropy_below(cols, z, top);
+    const double sum = cross_entropy_sum(cols, z, top, dz);
     if (dz) {
         cross_entropy_scale(cols, (float)(1 / sum), (float)even, dz);
         dz[label] -= (float)(1 - smoothing);
@@ -91,14 +98,47 @@ static double cross_entropy_row(double smoothing, size_t cols, const float *z, i
     return log(sum) + below;
 }
 
+DS_SIMD static void cross_entropy_scale_classes(size_t cols, float factor, float even,
+                                                const float *weight, float *p)
+{
+    DS_IVDEP
+    for (size_t j = 0; j < cols; j++)
+        p[j] = p[j] * factor - even * weight[j];
+}
+
+/* The same where class j counts weight_j: (1 - s) w_y (log S + m - z_y) + s mean_j w_j (log S + m -
+ * z_j), as torch's with `weight` before its division by the sum of w_y. */
+static double cross_entropy_weighted(double smoothing, size_t cols, const float *z,
+                                     const float *weight, int32_t label, float *dz)
+{
+    const double top = (double)cross_entropy_top(cols, z), even = smoothing / (double)cols;
+    const double mine = (1 - smoothing) * (double)weight[label];
+    double below = mine * (top - (double)z[label]), spread = 0;
+    for (size_t j = 0; smoothing > 0 && j < cols; j++) {
+        spread += even * (double)weight[j];
+        below += even * (double)weight[j] * (top - (double)z[j]);
+    }
+    const double sum = cross_entropy_sum(cols, z, top, dz);
+    if (dz) {
+        cross_entropy_scale_classes(cols, (float)((mine + spread) / sum), (float)even, weight, dz);
+        dz[label] -= (float)mine;
+    }
+    return (mine + spread) * log(sum) + below;
+}
+
 static void cross_entropy_value(const void *options, size_t n, size_t cols, const float *z,
                                 size_t stride, const ds_targets *targets, double *sum, float *dz)
 {
-    const cross_entropy_options *o = options;
+    const double smoothing = ((const cross_entropy_options *)options)->label_smoothing;
     double total = 0;
-    for (size_t i = 0; i < n; i++)
-        total += cross_entropy_row(o->label_smoothing, cols, z + i * stride, targets->label[i],
-                                   dz ? dz + i * stride : NULL);
+    for (size_t i = 0; i < n; i++, z += stride) {
+        float *d = dz ? dz + i * stride : NULL;
+        if (targets->weight != NULL)
+            total +=
+                cross_entropy_weighted(smoothing, cols, z, targets->weight, targets->label[i], d);
+        else
+            total += cross_entropy_row(smoothing, cols, z, targets->label[i], d);
+    }
     *sum = total;
 }
 

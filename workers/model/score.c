@@ -7,7 +7,7 @@ static double score_sequence(const ds_workspace *self, size_t positions, const f
 {
     const ds_workspace_spec *spec = &self->spec;
     size_t classes = ds_shape_elements(ds_model_output(spec->model)) / positions;
-    ds_targets targets = {.label = label};
+    ds_targets targets = {.label = label, .weight = spec->class_weight};
     double sum = 0;
     spec->loss->value(spec->loss_options, positions, classes, z, classes, &targets, &sum, dz);
     float share = 1.0f / (float)positions;
@@ -22,8 +22,10 @@ void ds_workspace_loss(const ds_workspace *self, size_t n, const float *z, size_
     const ds_workspace_spec *spec = &self->spec;
     size_t positions = ds_model_positions(spec->model, spec->loss->target);
     if (positions == 1) {
+        ds_targets weighted = *targets;
+        weighted.weight = spec->class_weight;
         spec->loss->value(spec->loss_options, n, ds_shape_elements(ds_model_output(spec->model)), z,
-                          stride, targets, sum, dz);
+                          stride, &weighted, sum, dz);
         return;
     }
     *sum = 0;
