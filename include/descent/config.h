@@ -95,10 +95,19 @@ typedef enum ds_normalize {
     DS_NORMALIZE_STANDARD
 } ds_normalize;
 
+/* What training does to images on their way in; see dataset.h. */
+typedef struct ds_augment {
+    bool flip;
+    int64_t shift;
+    double noise;
+} ds_augment;
+
 typedef struct ds_data_config {
     const ds_value *train, *test, *validation; /* source maps ({format, ...}); NULL when absent */
     double validation_fraction; /* of the training data, 0: none; excludes `validation` */
+    int64_t fold, folds;        /* part `fold` (from 1) of `folds` is for validation; 0: none */
     ds_normalize normalize;
+    ds_augment augment;
 } ds_data_config;
 
 /* How the optimizer treats tensors whose names fit a pattern, where not as all others. */

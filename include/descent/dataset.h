@@ -107,6 +107,23 @@ DS_API void ds_dataset_fetch(const ds_dataset *self, const ds_normalizer *normal
                              const uint64_t *index, float *x, size_t stride, int32_t *label,
                              float *value);
 
+/* What training does to images (data.augment), keyed by seed, epoch and sample, so that neither the
+ * rank, the batch nor a restart changes a bit: rows x (n, elements, row stride) hold the fetched
+ * samples index[0..n). Mirrored and moved as before normalisation (what comes in from outside is
+ * 0, black; `shift` is a random crop out of an image padded by as much); noise is added after it.
+ */
+DS_API void ds_augment_rows(const ds_augment *self, const ds_normalizer *normalizer,
+                            const ds_shape *input, uint64_t seed, uint64_t epoch, size_t n,
+                            const uint64_t *index, float *x, size_t stride);
+static inline bool ds_augment_any(const ds_augment *self)
+{
+    return self->flip || self->shift > 0 || self->noise > 0;
+}
+/* Local. Can samples of that shape, [H, W] or [C, H, W], be given that? USAGE at the config's `at`.
+ */
+DS_API ds_status ds_augment_check(const ds_augment *self, const ds_shape *input,
+                                  const ds_value *at) DS_NODISCARD;
+
 /* The order of an epoch: a keyed bijection of [0, n) (cycle-walking Feistel network over Philox).
  */
 typedef struct ds_order {

@@ -80,9 +80,27 @@ static ds_status data_source(ds_config *self, const char *key, const ds_value *r
 /* A map that is no misspelt {fraction: F}. */
 static bool data_is_source(const ds_value *raw)
 {
-    static const char *const name[] = {"fraction"};
+    static const char *const name[] = {"fraction", "fold", "of"};
     return raw != NULL && raw->kind == DS_VALUE_MAP && raw->n > 0 &&
-           ds_closest(raw->child[0]->key, 1, name) == NULL;
+           ds_closest(raw->child[0]->key, 3, name) == NULL;
+}
+
+static ds_status data_folds(ds_config *self, const ds_value *raw, const ds_raw_fraction *part)
+{
+    const ds_value *fold = ds_value_find(raw, "fold");
+    if (part->of == 0 && part->fold == 0)
+        return DS_OK;
+    if (part->of < 2 || part->fold < 1 || part->fold > part->of)
+        return ds_value_fail(fold != NULL ? fold : ds_value_find(raw, "of"),
+                             "data.validation: fold %lld of %lld, expected one from 1 to `of`, and "
+                             "2 or more of them",
+                             (long long)part->fold, (long long)part->of);
+    if (part->fraction > 0)
+        return ds_value_fail(ds_value_find(raw, "fraction"),
+                             "data.validation has a fraction and a fold, expected one of them");
+    self->data.fold = part->fold;
+    self->data.folds = part->of;
+    return DS_OK;
 }
 
 static ds_status data_validation(ds_config *self, const ds_value *raw, ds_value *map)
@@ -90,17 +108,29 @@ static ds_status data_validation(ds_config *self, const ds_value *raw, ds_value 
     ds_raw_fraction part = {0};
     ds_value *out = NULL;
     const ds_value *fraction = ds_value_find(raw, "fraction");
+    fraction = fraction != NULL ? fraction : ds_value_find(raw, "fold");
+    fraction = fraction != NULL ? fraction : ds_value_find(raw, "of");
     bool format = ds_value_find(raw, "format") != NULL;
     if (fraction != NULL && format)
-        return ds_value_fail_key(fraction, "data.validation has a format and a fraction, expected "
-                                           "one of them");
+        return ds_value_fail_key(fraction, "data.validation has a format and a fraction or "
+                                           "fold, expected one of them");
     if (format || (fraction == NULL && data_is_source(raw)))
         return data_source(self, "validation", raw, map, &self->data.validation);
     DS_TRY(
         ds_options_parse(ds_config_fraction_options, raw, "data.validation", self->arena, &part));
     self->data.validation_fraction = part.fraction;
+    DS_TRY(data_folds(self, raw, &part));
     DS_TRY(ds_config_open(self, "validation", raw, map, &out));
     return ds_config_resolve(self, ds_config_fraction_options, &part, raw, out);
+}
+
+static ds_status data_augment(ds_config *self, const ds_value *raw, ds_value *map)
+{
+    ds_value *out = NULL;
+    DS_TRY(ds_options_parse(ds_config_augment_options, raw, "data.augment", self->arena,
+                            &self->data.augment));
+    DS_TRY(ds_config_open(self, "augment", raw, map, &out));
+    return ds_config_resolve(self, ds_config_augment_options, &self->data.augment, raw, out);
 }
 
 ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *root)
@@ -119,5 +149,6 @@ ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *ro
     DS_TRY(data_validation(self, data.validation, map));
     self->data.normalize = (ds_normalize)data.normalize;
     DS_TRY(ds_config_choice(self, ds_config_data_options, "normalize", data.normalize, &normalize));
-    return ds_config_put(self, map, "normalize", normalize, ds_value_find(raw, "normalize"));
+    DS_TRY(ds_config_put(self, map, "normalize", normalize, ds_value_find(raw, "normalize")));
+    return data_augment(self, data.augment, map);
 }

@@ -29,11 +29,12 @@ typedef struct ds_raw_root {
         *stop, *checkpoint, *watch;
 } ds_raw_root;
 typedef struct ds_raw_data {
-    const ds_value *train, *test, *validation;
+    const ds_value *train, *test, *validation, *augment;
     int normalize;
 } ds_raw_data;
 typedef struct ds_raw_fraction {
     double fraction;
+    int64_t fold, of;
 } ds_raw_fraction;
 typedef struct ds_raw_named { /* loss, lr: what is common to all members */
     const char *name;
@@ -98,11 +99,12 @@ typedef struct ds_raw_patience {
 } ds_raw_patience;
 
 extern const ds_option ds_config_root_options[], ds_config_data_options[],
-    ds_config_fraction_options[], ds_config_loss_options[], ds_config_batch_options[],
-    ds_config_optimizer_options[], ds_config_group_options[], ds_config_lr_options[],
-    ds_config_sync_options[], ds_config_compute_options[], ds_config_train_options[],
-    ds_config_spike_options[], ds_config_eval_options[], ds_config_stop_options[],
-    ds_config_patience_options[], ds_config_checkpoint_options[], ds_config_watch_options[];
+    ds_config_fraction_options[], ds_config_augment_options[], ds_config_loss_options[],
+    ds_config_batch_options[], ds_config_optimizer_options[], ds_config_group_options[],
+    ds_config_lr_options[], ds_config_sync_options[], ds_config_compute_options[],
+    ds_config_train_options[], ds_config_spike_options[], ds_config_eval_options[],
+    ds_config_stop_options[], ds_config_patience_options[], ds_config_checkpoint_options[],
+    ds_config_watch_options[];
 
 /* Options of a strategy beside those of the section; ends with a NULL name. */
 typedef struct ds_strategy_options {

@@ -285,7 +285,8 @@ ds_status ds_config_take_stop(ds_config *self, const ds_value *raw, ds_value *ro
     DS_TRY(ds_config_put(self, map, "grad_norm", norm, ds_value_find(raw, "grad_norm")));
     DS_TRY(sections_patience(self, "plateau", s.plateau, map, &plateau));
     DS_TRY(sections_patience(self, "early", s.early, map, &early));
-    bool validated = self->data.validation != NULL || self->data.validation_fraction > 0.0;
+    bool validated = self->data.validation != NULL || self->data.validation_fraction > 0.0 ||
+                     self->data.folds > 0;
     if (early.patience > 0 && !validated)
         return ds_value_fail(ds_value_find(s.early, "patience"),
                              "stop.early: early stopping needs a validation set, found none: add "

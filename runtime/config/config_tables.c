@@ -67,13 +67,24 @@ const ds_option ds_config_data_options[] = {
     VALUE(ds_raw_data, train, "a source, as {format: csv, path: FILE, target: COLUMN}", 0,
           "the training split"),
     VALUE(ds_raw_data, test, "a source", 0, "the test split"),
-    VALUE(ds_raw_data, validation, "a source or {fraction: F}", 0, "the validation split"),
+    VALUE(ds_raw_data, validation, "a source, {fraction: F} or {fold: I, of: K}", 0,
+          "the validation split"),
     CHOICE(ds_raw_data, normalize, NULL, "none|unit|standard", 0,
            "inputs as they are, bytes to [0, 1], or mean 0 and deviation 1"),
+    VALUE(ds_raw_data, augment, "a map", 0, "what training does to images on their way in"),
     END,
 };
 const ds_option ds_config_fraction_options[] = {
     REAL(ds_raw_fraction, fraction, "0", 0, DS_BELOW_1, "part of the training data set aside"),
+    INT(ds_raw_fraction, fold, "0", 0, 0, "which of `of` parts is set aside, from 1; 0: none"),
+    INT(ds_raw_fraction, of, "0", 0, 0, "parts of a cross-validation: disjoint, together all"),
+    END,
+};
+const ds_option ds_config_augment_options[] = {
+    BOOL(ds_augment, flip, "false", 0, "every second image is mirrored, left to right"),
+    INT(ds_augment, shift, "0", 0, 0,
+        "pixels by which it moves at most, up, down, left, right; what comes in is 0 (black)"),
+    REAL(ds_augment, noise, "0", 0, 1e6, "standard deviation of what is added after normalisation"),
     END,
 };
 const ds_option ds_config_loss_options[] = {
@@ -270,6 +281,7 @@ static const struct {
     {"data.", ds_config_data_options},
     {"data.train.", tables_source_options},
     {"data.validation.", ds_config_fraction_options},
+    {"data.augment.", ds_config_augment_options},
     {"model.", tables_model_options},
     {"loss.", ds_config_loss_options},
     {"batch.", ds_config_batch_options},

@@ -86,23 +86,41 @@ static ds_status splits_part(const ds_dataset *from, size_t n, const uint64_t *i
     return DS_OK;
 }
 
-/* The first round(fraction n) samples of a keyed order are for validation, at least 1; both parts
- * keep the file's order. */
+/* Which positions of the keyed order are for validation: the first round(fraction n), at least 1;
+ * or part `fold` of `folds`, the parts together being all. */
+static ds_status splits_held(const ds_data_config *data, size_t n, size_t *from, size_t *to)
+{
+    size_t k = (size_t)llround(data->validation_fraction * (double)n);
+    *from = 0;
+    *to = k == 0 ? 1 : k;
+    if (data->folds == 0) {
+        DS_CHECK(*to < n, DS_ERR_DATA,
+                 "validation: a fraction of %g leaves no training data of %zu samples",
+                 data->validation_fraction, n);
+        return DS_OK;
+    }
+    size_t folds = (size_t)data->folds, fold = (size_t)data->fold, each = n / folds;
+    DS_CHECK(folds <= n, DS_ERR_DATA,
+             "validation: %zu folds of %zu samples; expected at most one a sample", folds, n);
+    *from = (fold - 1) * each + (fold - 1) * (n % folds) / folds;
+    *to = fold * each + fold * (n % folds) / folds;
+    return DS_OK;
+}
+
+/* Some of a keyed order are for validation; both parts keep the file's order. */
 static ds_status splits_cut(ds_splits *self, const ds_config *config)
 {
     ds_dataset *all = self->train;
-    double share = config->data.validation_fraction;
-    size_t n = all->n, k = (size_t)llround(share * (double)n);
-    k = k == 0 ? 1 : k;
-    DS_CHECK(k < n, DS_ERR_DATA,
-             "validation: a fraction of %g leaves no training data of %zu samples", share, n);
+    size_t n = all->n, from = 0, to = 0;
+    DS_TRY(splits_held(&config->data, n, &from, &to));
+    size_t k = to - from;
     ds_rng rng = ds_rng_for(config->seed, "validation");
     ds_order order = ds_order_for(ds_rng_bits(&rng, 0), 0, n);
     bool *held = NULL;
     uint64_t *index = NULL;
     DS_TRY(ds_arena_take(self->arena, n, sizeof *held, "the validation cut", &held));
     DS_TRY(ds_arena_take(self->arena, n, sizeof *index, "the validation cut", &index));
-    for (size_t i = 0; i < k; i++)
+    for (size_t i = from; i < to; i++)
         held[ds_order_at(&order, i)] = true;
     size_t kept = 0, cut = n - k;
     for (size_t i = 0; i < n; i++)
@@ -153,7 +171,8 @@ static ds_status splits_read_mine(ds_splits *self, const ds_config *config, cons
     DS_TRY(splits_source(config, input, data->validation, "validation", self->train, kept,
                          &self->validation));
     DS_TRY(splits_source(config, input, data->test, "test", self->train, kept, &self->test));
-    return self->train != NULL && data->validation_fraction > 0 ? splits_cut(self, config) : DS_OK;
+    bool cut = data->validation_fraction > 0 || data->folds > 0;
+    return self->train != NULL && cut ? splits_cut(self, config) : DS_OK;
 }
 
 /* Ranks with other data would train another model without a word. */

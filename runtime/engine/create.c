@@ -19,7 +19,9 @@ static ds_status create_model(ds_trainer *self)
     ds_model_destroy(&self->model);
     DS_TRY(ds_model_create(self->config->model, 0, &self->model));
     self->positions = ds_model_positions(self->model, self->config->loss->target);
-    return DS_OK;
+    const ds_value *data = ds_value_find(self->config->root, "data");
+    return ds_augment_check(&self->config->data.augment, ds_model_input(self->model),
+                            ds_value_find(data, "augment"));
 }
 
 /* A preset's last layer has as many outputs as the data have classes or target columns. */

@@ -124,8 +124,12 @@ static ds_status create_data_ids(const ds_trainer *self, const ds_dataset *data,
         first = ds_model_layer(self->model, i);
     if (!first->ops->reads_ids)
         return DS_OK;
+    const ds_value *section = ds_value_find(self->config->root, "data");
+    if (ds_augment_any(&self->config->data.augment))
+        return ds_value_fail(ds_value_find(section, "augment"),
+                             "data.augment is for images: layer '%s' reads token ids", first->name);
     if (self->config->data.normalize != DS_NORMALIZE_NONE)
-        return ds_value_fail(ds_value_find(ds_value_find(self->config->root, "data"), "normalize"),
+        return ds_value_fail(ds_value_find(section, "normalize"),
                              "data.normalize must be none: layer '%s' reads token ids",
                              first->name);
     size_t length = ds_shape_elements(&data->input), vocab = first->param[0]->rows;

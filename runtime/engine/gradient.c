@@ -42,6 +42,10 @@ static void gradient_read(ds_trainer *self, const batch_source *batch, size_t fr
     ds_dataset_fetch(data, &self->splits->normalizer, n, self->index, x, stride,
                      data->kind == DS_TARGET_CLASS ? self->label : NULL,
                      data->kind == DS_TARGET_REAL ? self->value : NULL);
+    const ds_config *config = self->config;
+    if (ds_augment_any(&config->data.augment))
+        ds_augment_rows(&config->data.augment, &self->splits->normalizer, &data->input,
+                        config->seed, batch->epoch, n, self->index, x, stride);
 }
 
 void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)

@@ -28,7 +28,9 @@ static const ds_layer *linear_layer(const ds_trainer *self)
             return NULL;
         dense = layer;
     }
-    return strcmp(self->config->loss->name, "mse") == 0 ? dense : NULL;
+    bool plain = strcmp(self->config->loss->name, "mse") == 0 &&
+                 !ds_augment_any(&self->config->data.augment);
+    return plain ? dense : NULL;
 }
 
 static bool linear_small(const linear_gap *g)

@@ -93,6 +93,7 @@ struct ds_trainer {
 /* The samples of one update: from the run's data, or from memory. */
 typedef struct batch_source {
     size_t n, position; /* samples; epoch position of the first */
+    uint64_t epoch;
     ds_order order;
     const float *x; /* (n, elements), or NULL: the training split */
     const int32_t *label;

@@ -150,6 +150,7 @@ ds_status step_next(ds_trainer *self, const step_wish *wish, ds_outcome *outcome
     /* An optimizer that drives compares losses of different steps: their sums must not differ by
      * the samples' order. */
     uint64_t epoch = self->driver != NULL ? 0 : (uint64_t)self->step / self->plan->steps_per_epoch;
+    batch.epoch = epoch;
     batch.order = ds_order_for(self->config->seed, epoch, self->splits->train->n);
     return step_batch(self, &batch, wish, outcome);
 }
