@@ -112,8 +112,8 @@ static ds_status data_validation(ds_config *self, const ds_value *raw, ds_value 
     fraction = fraction != NULL ? fraction : ds_value_find(raw, "of");
     bool format = ds_value_find(raw, "format") != NULL;
     if (fraction != NULL && format)
-        return ds_value_fail_key(fraction, "data.validation has a format and a fraction or "
-                                           "fold, expected one of them");
+        return ds_value_fail_key(fraction, "data.validation has a format and a fraction, expected "
+                                           "one of them");
     if (format || (fraction == NULL && data_is_source(raw)))
         return data_source(self, "validation", raw, map, &self->data.validation);
     DS_TRY(

@@ -83,6 +83,39 @@ static void check_cut(const char *path)
           (double)splits->normalizer.mean[0], (double)mean);
 }
 
+/* The folds are disjoint and together all; each split has every sample once. */
+static void check_folds(const char *path)
+{
+    int held[SAMPLES] = {0}, once = 0, least = SAMPLES, most = 0, whole = 0;
+    for (int fold = 1; fold <= 7; fold++) {
+        ds_auto(ds_splits) splits = NULL;
+        char data[64];
+        int seen[SAMPLES] = {0}, all = 0;
+        snprintf(data, sizeof data, ", validation: {fold: %d, of: 7}", fold);
+        if (read_table(path, data, &splits) != DS_OK) {
+            judge(false, ds_last_error(), 0, 0);
+            return;
+        }
+        const ds_dataset *train = splits->train, *validation = splits->validation;
+        for (size_t i = 0; i < train->n; i++)
+            seen[(int)train->values[2 * i]]++;
+        for (size_t i = 0; i < validation->n; i++) {
+            seen[(int)validation->values[2 * i]]++;
+            held[(int)validation->values[2 * i]]++;
+        }
+        for (size_t i = 0; i < SAMPLES; i++)
+            all += seen[i] == 1;
+        whole += all == SAMPLES;
+        least = (int)validation->n < least ? (int)validation->n : least;
+        most = (int)validation->n > most ? (int)validation->n : most;
+    }
+    for (size_t i = 0; i < SAMPLES; i++)
+        once += held[i] == 1;
+    judge(once == SAMPLES, "samples held once in 7 folds", once, SAMPLES);
+    judge(whole == 7, "folds with every sample in one part", whole, 7);
+    judge(least == 142 && most == 143, "least in a fold", least, 142);
+}
+
 /* Values that do not add exactly: the bits show the order of additions. */
 static void check_bits(const char *path)
 {
@@ -126,6 +159,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     check_normalizer(plain);
     check_cut(plain);
+    check_folds(plain);
     check_bits(rough);
     if (ds_agree(world, n_bad == 0 ? DS_OK : DS_FAIL(DS_NO, "%d wrong", n_bad)) != DS_OK)
         n_bad++;
