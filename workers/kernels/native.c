@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "native_parts.h"
+#include "native_pool.h"
 
 enum {
-    NATIVE_TILES = 40, /* of a, packed at a time */
+    NATIVE_ALONE = 100000, /* multiply-adds a thread at least */
+    NATIVE_TILES = 40,     /* of a, packed at a time */
     NATIVE_A = NATIVE_TILES * NATIVE_DEPTH * NATIVE_HEIGHT,
     NATIVE_B = NATIVE_DEPTH * NATIVE_WIDTH,
     NATIVE_C = NATIVE_MAX_ROWS * NATIVE_WIDTH
@@ -21,7 +23,7 @@ typedef struct native_room {
     float a[NATIVE_A], b[NATIVE_B], c[NATIVE_C];
 } native_room;
 
-/* A product under way: the rows at hand and how they are cut. */
+/* A product under way, or one thread's part of it: the rows at hand and how they are cut. */
 typedef struct native_call {
     const ds_product *product;
     const ds_native_isa *isa;
@@ -29,9 +31,10 @@ typedef struct native_call {
     const float *b_rows;        /* b as it lies, rows every ldb floats; NULL: it must be packed */
     size_t ldb;
     native_room *room;
-    size_t row, rows, tiles; /* of a, packed */
-    size_t depth, n;         /* of k */
-    size_t steps;            /* of a tile: n, or as convert says */
+    size_t first_row, end_row, first_column, end_column; /* of c, this part */
+    size_t row, rows, tiles;                             /* of a, packed */
+    size_t depth, n;                                     /* of k */
+    size_t steps;                                        /* of a tile: n, or as convert says */
 } native_call;
 
 /* ---- memory: one block a thread, taken at its first product ---------------------------------- */
@@ -126,8 +129,8 @@ static void native_block(native_call *call)
 {
     const ds_product *p = call->product;
     native_pack_a(call);
-    for (size_t j = 0; j < p->n; j += NATIVE_WIDTH) {
-        size_t w = p->n - j < NATIVE_WIDTH ? p->n - j : NATIVE_WIDTH;
+    for (size_t j = call->first_column; j < call->end_column; j += NATIVE_WIDTH) {
+        size_t w = call->end_column - j < NATIVE_WIDTH ? call->end_column - j : NATIVE_WIDTH;
         if (call->b_rows != NULL && w == NATIVE_WIDTH) {
             native_panel(call, j, w, call->b_rows + call->depth * call->ldb + j, call->ldb);
             continue;
@@ -140,10 +143,11 @@ static void native_block(native_call *call)
 static void native_run(native_call *call)
 {
     const ds_product *p = call->product;
-    size_t most = NATIVE_TILES * call->isa->max_rows, blocks = (p->m + most - 1) / most;
+    size_t most = NATIVE_TILES * call->isa->max_rows, m = call->end_row - call->first_row;
+    size_t blocks = (m + most - 1) / most;
     for (size_t i = 0; i < blocks; i++) {
-        call->row = i * p->m / blocks;
-        call->rows = (i + 1) * p->m / blocks - call->row;
+        call->row = call->first_row + i * m / blocks;
+        call->rows = call->first_row + (i + 1) * m / blocks - call->row;
         call->tiles = (call->rows + call->isa->max_rows - 1) / call->isa->max_rows;
         for (call->depth = 0; call->depth < p->k; call->depth += NATIVE_DEPTH) {
             call->n = p->k - call->depth < NATIVE_DEPTH ? p->k - call->depth : NATIVE_DEPTH;
@@ -168,13 +172,60 @@ static void native_choose(native_call *call, bool bf16)
 #endif
 }
 
+/* One part: a range of columns in whole panels, or of rows. */
+typedef struct native_parts {
+    native_call call;
+    int n;
+    _Atomic bool failed;
+} native_parts;
+
+static void native_part(void *context, int i)
+{
+    native_parts *parts = context;
+    native_call call = parts->call;
+    const ds_product *p = call.product;
+    size_t n = (size_t)parts->n, k = (size_t)i, panels = (p->n + NATIVE_WIDTH - 1) / NATIVE_WIDTH;
+    if (native_take_room(&call.room) != DS_OK) {
+        parts->failed = true; /* all write the same */
+        return;
+    }
+    if (panels >= n) {
+        call.first_column = panels * k / n * NATIVE_WIDTH;
+        size_t end = panels * (k + 1) / n * NATIVE_WIDTH;
+        call.end_column = end < p->n ? end : p->n;
+    } else {
+        call.first_row = p->m * k / n;
+        call.end_row = p->m * (k + 1) / n;
+    }
+    native_run(&call);
+}
+
+/* As many parts as threads, while each has enough to do. */
+static ds_status native_share(const native_call *call)
+{
+    const ds_product *p = call->product;
+    double work = (double)p->m * (double)p->n * (double)p->k;
+    native_parts parts = {.call = *call, .n = ds_pool_threads()};
+    if (work < (double)parts.n * NATIVE_ALONE)
+        parts.n = work < 2 * NATIVE_ALONE ? 1 : (int)(work / NATIVE_ALONE);
+    if ((p->n + NATIVE_WIDTH - 1) / NATIVE_WIDTH < (size_t)parts.n && p->m < (size_t)parts.n)
+        parts.n = 1;
+    ds_pool_run(parts.n, native_part, &parts);
+    DS_CHECK(!parts.failed, DS_ERR_NOMEM, "no memory for the blocks of matrix products");
+    return DS_OK;
+}
+
 static ds_status native_product(const ds_product *product, native_call *call, bool bf16)
 {
     DS_ASSERT(product->beta == 0.0f || product->beta == 1.0f);
     DS_ASSERT(product->m > 0 && product->n > 0 && product->k > 0);
-    DS_TRY(native_take_room(&call->room));
     call->product = product;
+    call->end_row = product->m;
+    call->end_column = product->n;
     native_choose(call, bf16);
+    if (ds_pool_threads() > 1)
+        return native_share(call);
+    DS_TRY(native_take_room(&call->room));
     native_run(call);
     return DS_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "descent/kernels.h"
 
+#include "native_pool.h"
 #include "parts.h"
 
 static const char *const numerics_isa[] = {"base", "avx2", "avx512"};
@@ -101,6 +102,7 @@ static void numerics_set_threads(int threads)
 {
     void (*set)(int) = NULL, (*dynamic)(int) = NULL;
     ds_openblas_threads(threads);
+    ds_pool_set(threads);
     numerics_openmp("omp_set_dynamic", &dynamic);
     numerics_openmp("omp_set_num_threads", &set);
     if (dynamic != NULL)
