@@ -112,9 +112,14 @@ DS_API void ds_dataset_fetch(const ds_dataset *self, const ds_normalizer *normal
  * samples index[0..n). Mirrored and moved as before normalisation (what comes in from outside is
  * 0, black; `shift` is a random crop out of an image padded by as much); noise is added after it.
  */
-DS_API void ds_augment_rows(const ds_augment *self, const ds_normalizer *normalizer,
-                            const ds_shape *input, uint64_t seed, uint64_t epoch, size_t n,
-                            const uint64_t *index, float *x, size_t stride);
+typedef struct ds_augment_job {
+    const ds_augment *how;
+    const ds_normalizer *normalizer; /* as they were fetched with; may be NULL */
+    const ds_shape *input;
+    uint64_t seed, epoch;
+} ds_augment_job;
+DS_API void ds_augment_rows(const ds_augment_job *self, size_t n, const uint64_t *index, float *x,
+                            size_t stride);
 static inline bool ds_augment_any(const ds_augment *self)
 {
     return self->flip || self->shift > 0 || self->noise > 0;

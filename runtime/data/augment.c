@@ -150,24 +150,24 @@ static long augment_draw(uint32_t word, int64_t most)
     return (long)((uint64_t)word * (uint64_t)(2 * most + 1) >> 32) - (long)most;
 }
 
-void ds_augment_rows(const ds_augment *self, const ds_normalizer *normalizer, const ds_shape *input,
-                     uint64_t seed, uint64_t epoch, size_t n, const uint64_t *index, float *x,
+void ds_augment_rows(const ds_augment_job *self, size_t n, const uint64_t *index, float *x,
                      size_t stride)
 {
-    augment_image image = augment_of(input);
-    ds_rng rng = ds_rng_for(seed, "augment"), grain = ds_rng_for(seed, "augment/noise");
+    const ds_augment *how = self->how;
+    augment_image image = augment_of(self->input);
+    ds_rng rng = ds_rng_for(self->seed, "augment"), grain = ds_rng_for(self->seed, "augment/noise");
     size_t area = image.height * image.width;
-    float scale = (float)(self->noise / 209.02153);
+    float scale = (float)(how->noise / 209.02153);
     for (size_t i = 0; i < n; i++, x += stride) {
         uint32_t word[4];
-        ds_rng_block(&rng, epoch, index[i], word);
-        long dy = augment_draw(word[1], self->shift), dx = augment_draw(word[2], self->shift);
-        if (self->flip && (word[0] & 1) != 0)
+        ds_rng_block(&rng, self->epoch, index[i], word);
+        long dy = augment_draw(word[1], how->shift), dx = augment_draw(word[2], how->shift);
+        if (how->flip && (word[0] & 1) != 0)
             augment_flip(image.channels * image.height, image.width, x);
         for (size_t c = 0; c < image.channels && (dy != 0 || dx != 0); c++)
-            augment_move(&image, dy, dx, augment_black(normalizer, c, image.channels),
+            augment_move(&image, dy, dx, augment_black(self->normalizer, c, image.channels),
                          x + c * area);
-        if (self->noise > 0)
-            augment_noise(&grain, epoch, index[i], scale, image.channels * area, x);
+        if (how->noise > 0)
+            augment_noise(&grain, self->epoch, index[i], scale, image.channels * area, x);
     }
 }

@@ -42,10 +42,13 @@ static void gradient_read(ds_trainer *self, const batch_source *batch, size_t fr
     ds_dataset_fetch(data, &self->splits->normalizer, n, self->index, x, stride,
                      data->kind == DS_TARGET_CLASS ? self->label : NULL,
                      data->kind == DS_TARGET_REAL ? self->value : NULL);
-    const ds_config *config = self->config;
-    if (ds_augment_any(&config->data.augment))
-        ds_augment_rows(&config->data.augment, &self->splits->normalizer, &data->input,
-                        config->seed, batch->epoch, n, self->index, x, stride);
+    const ds_augment_job augment = {.how = &self->config->data.augment,
+                                    .normalizer = &self->splits->normalizer,
+                                    .input = &data->input,
+                                    .seed = self->config->seed,
+                                    .epoch = batch->epoch};
+    if (ds_augment_any(augment.how))
+        ds_augment_rows(&augment, n, self->index, x, stride);
 }
 
 void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi)

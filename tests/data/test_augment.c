@@ -24,7 +24,8 @@ static void begin(void)
 static void rows(const ds_augment *how, uint64_t epoch, size_t n, const uint64_t *index, float *x)
 {
     ds_dataset_fetch(&data, &by, n, index, x, STRIDE, NULL, NULL);
-    ds_augment_rows(how, &by, &data.input, 7, epoch, n, index, x, STRIDE);
+    const ds_augment_job job = {how, &by, &data.input, 7, epoch};
+    ds_augment_rows(&job, n, index, x, STRIDE);
 }
 
 static float raw_at(size_t sample, size_t c, long y, long x)
@@ -150,7 +151,8 @@ START_TEST(what_it_costs)
         index[i] = i;
     rows(&all, 0, N, index, x);
     clock_gettime(CLOCK_MONOTONIC, &a);
-    ds_augment_rows(&all, &by, &data.input, 7, 1, N, index, x, STRIDE);
+    const ds_augment_job job = {&all, &by, &data.input, 7, 1};
+    ds_augment_rows(&job, N, index, x, STRIDE);
     clock_gettime(CLOCK_MONOTONIC, &b);
     double ns = (double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec);
     printf("# flip, shift and noise: %.2f ns an element (at most 200)\n", ns / (N * SIZE));
