@@ -92,14 +92,20 @@ struct ds_layer_ops {
     ds_status (*prepare)(ds_layer *self, ds_layer_builder *builder);
     ds_status (*forward)(const ds_layer *self, const ds_kernels *k, const float *params,
                          const ds_rows *rows);
+    /* For a layer that goes back through time: called once for each shard of a pass, before the
+     * first gradient() of the layer, to leave in kept what gradient() and backward() start from.
+     * May read rows->shared. NULL: nothing to do. */
+    ds_status (*before)(const ds_layer *self, const ds_kernels *k, const float *params,
+                        const ds_rows *rows);
     /* dx from dy. NULL: dx is dy as it lies. */
     ds_status (*backward)(const ds_layer *self, const ds_kernels *k, const float *params,
                           const ds_rows *rows);
     /* For a layer with kinks (NULL: smooth): y of one sample at x, with the slopes or winners that
      * it chose at `base`. x and y may be one block where in_place is set. */
     void (*held)(const ds_layer *self, const float *base, const float *x, float *y);
-    /* Does backward of a shard of n rows read rows->shared? Then share() fills it once before the
-     * first such shard of a pass. A function of the layer, n and the kernels; NULL: never. */
+    /* Does before or backward of a shard of n rows read rows->shared? Then share() fills it once
+     * before the first such shard of a pass. A function of the layer, n and the kernels; NULL:
+     * never. */
     bool (*shares)(const ds_layer *self, const ds_kernels *k, size_t n);
     void (*share)(const ds_layer *self, const ds_kernels *k, const float *params, float *shared);
     /* Inside rows [from, to) of parameter p's gradient from these rows: stored in dst (the first of

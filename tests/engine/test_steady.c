@@ -101,7 +101,8 @@ static const char layers[] =
     "model.layers=[{reshape: {shape: [1, 4, 5]}}, {conv: {channels: 6, kernel: 3, padding: same, "
     "activation: relu}}, {residual: {layers: [{conv: {channels: 6, kernel: 3, padding: 1, groups: "
     "2}}]}}, {max_pool: {kernel: 2}}, {reshape: {shape: [4, 6]}}, positions, {attention: {heads: "
-    "2}}, layernorm, {dropout: {p: 0.2}}, {dense: {units: 5}}]";
+    "2}}, layernorm, {dropout: {p: 0.2}}, {lstm: {units: 5}}, {gru: {units: 6, last: true}}, "
+    "{dense: {units: 5}}]";
 
 static ds_status run(ds_world *world, const char *set, const char *dir)
 {

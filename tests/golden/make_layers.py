@@ -30,6 +30,18 @@ class Attention(nn.Module):
         return (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, -1)
 
 
+class Recurrent(nn.Module):
+    """The outputs of nn.LSTM or nn.GRU without their state, or those of the last position."""
+
+    def __init__(self, module, last=False):
+        super().__init__()
+        self.module, self.last = module, last
+
+    def forward(self, x):
+        y = self.module(x)[0]
+        return y[:, -1] if self.last else y
+
+
 # name: (shape of a sample, module). test_layers.c has the same layers as config; keep the two together.
 CASES = {
     "conv": ((2, 5, 6), nn.Conv2d(2, 3, 3)),
@@ -55,6 +67,12 @@ CASES = {
     "attention_heads": ((70, 12), Attention(2)),
     "attention_open": ((9, 18), Attention(3, causal=False)),
     "embedding": ((7,), nn.Embedding(9, 3)),
+    "lstm": ((6, 5), Recurrent(nn.LSTM(5, 7, batch_first=True))),
+    "lstm_last": ((4, 3), Recurrent(nn.LSTM(3, 17, batch_first=True, bias=False), last=True)),
+    "lstm_once": ((1, 4), Recurrent(nn.LSTM(4, 3, batch_first=True))),
+    "gru": ((6, 5), Recurrent(nn.GRU(5, 7, batch_first=True))),
+    "gru_last": ((4, 3), Recurrent(nn.GRU(3, 17, batch_first=True, bias=False), last=True)),
+    "gru_once": ((1, 4), Recurrent(nn.GRU(4, 3, batch_first=True))),
 }
 
 
@@ -70,7 +88,8 @@ def case_numbers(number, name, shape, module):
         x = torch.tensor([(5 * i * i + i) % 9 for i in range(SAMPLES * elements)]).reshape(SAMPLES, *shape)
     module = module.double()
     out[f"{name}/x"] = x.detach().flatten().tolist()
-    for i, (suffix, p) in enumerate(module.named_parameters()):
+    tensors = {name.removeprefix("module.").removesuffix("_l0"): p for name, p in module.named_parameters()}
+    for i, (suffix, p) in enumerate(tensors.items()):
         p.data = as_double(wave(p.numel(), 0.9 + i, 0.23), p.shape)
         out[f"{name}/{suffix}"] = p.detach().flatten().tolist()
     y = module(x)
@@ -82,7 +101,7 @@ def case_numbers(number, name, shape, module):
     out[f"{name}/y"] = y.detach().flatten().tolist()
     if not ids:
         out[f"{name}/dx"] = x.grad.flatten().tolist()
-    for suffix, p in module.named_parameters():
+    for suffix, p in tensors.items():
         out[f"{name}/d{suffix}"] = p.grad.flatten().tolist()
     return out
 

@@ -33,6 +33,12 @@ static const struct {
     {"attention_heads", "70, 12", "attention: {heads: 2}"},
     {"attention_open", "9, 18", "attention: {heads: 3, causal: false}"},
     {"embedding", "7", "embedding: {vocab: 9, width: 3}"},
+    {"lstm", "6, 5", "lstm: {units: 7}"},
+    {"lstm_last", "4, 3", "lstm: {units: 17, last: true, bias: false}"},
+    {"lstm_once", "1, 4", "lstm: {units: 3}"},
+    {"gru", "6, 5", "gru: {units: 7}"},
+    {"gru_last", "4, 3", "gru: {units: 17, last: true, bias: false}"},
+    {"gru_once", "1, 4", "gru: {units: 3}"},
 };
 static const char *const tables[] = {"ref", "auto"};
 enum { N_CASES = sizeof cases / sizeof *cases };
@@ -113,6 +119,7 @@ START_TEST(as_pytorch)
                     .dy = dy,
                     .dx = dx,
                     .kept = kept,
+                    .shared = shared,
                     .scratch = scratch,
                     .shared = shared,
                     .x_stride = n_x / SAMPLES,
@@ -123,6 +130,11 @@ START_TEST(as_pytorch)
     RIG_OK(layer->ops->forward(layer, k, rig.params, &rows));
     numbers(name, "y", expected);
     double off_y = golden_distance(n_y, y, expected);
+    if (layer->ops->before != NULL) {
+        if (layer->ops->shares(layer, k, SAMPLES))
+            layer->ops->share(layer, k, rig.params, shared);
+        RIG_OK(layer->ops->before(layer, k, rig.params, &rows));
+    }
     double off_w = params_off(name, layer, k, &rows);
     if (layer->ops->shares != NULL && layer->ops->shares(layer, k, SAMPLES))
         layer->ops->share(layer, k, rig.params, shared);

@@ -231,28 +231,49 @@ static ds_status pass_gradients(const ds_workspace *self, ds_pass *pass, size_t 
     return DS_OK;
 }
 
+/* What the shards share, once. */
+static void pass_share(const ds_workspace *self, const ds_layer *layer, const float *params,
+                       ds_rows *rows, bool *filled)
+{
+    const ds_kernels *k = self->spec.kernels;
+    rows->shared = self->shared;
+    if (*filled || layer->ops->shares == NULL || !layer->ops->shares(layer, k, rows->n))
+        return;
+    layer->ops->share(layer, k, params, self->shared);
+    *filled = true;
+}
+
+ds_status ds_workspace_before(const ds_workspace *self, size_t l, const float *params,
+                              ds_rows *rows, bool *filled)
+{
+    const ds_layer *layer = &self->spec.model->layer[l];
+    if (layer->ops->before == NULL || rows->n == 0)
+        return DS_OK;
+    pass_share(self, layer, params, rows, filled);
+    return layer->ops->before(layer, self->spec.kernels, params, rows);
+}
+
 ds_status ds_workspace_backward(const ds_workspace *self, size_t l, const float *params,
                                 ds_rows *rows, bool *filled)
 {
     const ds_layer *layer = &self->spec.model->layer[l];
-    const ds_kernels *k = self->spec.kernels;
-    rows->shared = self->shared;
-    if (!*filled && layer->ops->shares != NULL && layer->ops->shares(layer, k, rows->n)) {
-        layer->ops->share(layer, k, params, self->shared);
-        *filled = true;
-    }
-    return layer->ops->backward(layer, k, params, rows);
+    if (layer->ops->backward == NULL || rows->n == 0)
+        return DS_OK;
+    pass_share(self, layer, params, rows, filled);
+    return layer->ops->backward(layer, self->spec.kernels, params, rows);
 }
 
-static ds_status pass_input_gradients(const ds_workspace *self, const float *params,
-                                      const ds_pass *pass, size_t l, int side)
+/* `part` is ds_workspace_before or ds_workspace_backward. */
+typedef ds_status pass_part(const ds_workspace *self, size_t l, const float *params, ds_rows *rows,
+                            bool *filled);
+
+static ds_status pass_shards(const ds_workspace *self, const float *params, const ds_pass *pass,
+                             size_t l, int side, pass_part *part)
 {
     bool filled = false;
-    const ds_layer *layer = &self->spec.model->layer[l];
-    for (int s = 0; s < pass->hi - pass->lo && layer->ops->backward != NULL; s++) {
+    for (int s = 0; s < pass->hi - pass->lo; s++) {
         ds_rows rows = ds_workspace_rows(self, l, side, pass->step, &pass->shard[s]);
-        if (rows.n > 0)
-            DS_TRY(ds_workspace_backward(self, l, params, &rows, &filled));
+        DS_TRY(part(self, l, params, &rows, &filled));
         pass_poll(pass);
     }
     return DS_OK;
@@ -281,10 +302,13 @@ ds_status ds_model_gradient(ds_workspace *self, const float *params, ds_pass *pa
     pass->finite = pass_loss(self, pass);
     int side = 0;
     for (size_t l = m->n_layers; l-- > m->lowest;) {
+        if (m->layer[l].ops->before != NULL)
+            DS_TRY(pass_shards(self, params, pass, l, side, ds_workspace_before));
         DS_TRY(pass_gradients(self, pass, l, side));
         if (l == m->lowest)
             break; /* nothing below learns */
-        DS_TRY(pass_input_gradients(self, params, pass, l, side));
+        if (m->layer[l].ops->backward != NULL)
+            DS_TRY(pass_shards(self, params, pass, l, side, ds_workspace_backward));
         side = ds_layer_dx_in_place(&m->layer[l]) ? side : 1 - side;
     }
     return DS_OK;

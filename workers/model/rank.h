@@ -42,7 +42,10 @@ void ds_workspace_loss(const ds_workspace *self, size_t n, const float *z, size_
 /* Forward of layer l for these rows; nothing for a view. */
 ds_status ds_workspace_layer(const ds_workspace *self, size_t l, const float *params,
                              const ds_rows *rows);
-/* Backward of layer l for these rows; *filled tells whether `shared` holds this layer's. */
+/* before() of layer l for these rows, or its backward(); *filled tells whether `shared` holds this
+ * layer's. */
+ds_status ds_workspace_before(const ds_workspace *self, size_t l, const float *params,
+                              ds_rows *rows, bool *filled);
 ds_status ds_workspace_backward(const ds_workspace *self, size_t l, const float *params,
                                 ds_rows *rows, bool *filled);
 /* dx of layer l has the block of dy. */

@@ -186,14 +186,14 @@ static ds_status replay_backward(replay *self)
         ds_rows rows = replay_at(self, l, side, self->shard);
         snprintf(where, sizeof where, "layer %s backward", layer->name);
         replay_rows(self, where, rows.dy, ds_shape_elements(&layer->out), rows.y_stride);
+        bool filled = false;
+        DS_TRY(ds_workspace_before(self->w, l, self->params, &rows, &filled));
         for (size_t p = 0; p < layer->n_params && !self->found; p++)
             if (layer->param[p]->trainable)
                 DS_TRY(replay_gradient(self, l, p, side));
         if (l == m->lowest || self->found)
             continue;
-        bool filled = false;
-        if (layer->ops->backward != NULL)
-            DS_TRY(ds_workspace_backward(self->w, l, self->params, &rows, &filled));
+        DS_TRY(ds_workspace_backward(self->w, l, self->params, &rows, &filled));
         side = ds_layer_dx_in_place(layer) ? side : 1 - side;
     }
     return DS_OK;

@@ -144,7 +144,8 @@ static ds_status workspace_backward(ds_workspace *self)
     for (size_t l = 0; l < m->n_layers; l++) {
         size_t width = m->layer[l].y_stride;
         widest = width > widest ? width : widest;
-        shared = m->layer[l].shared > shared && l > m->lowest ? m->layer[l].shared : shared;
+        bool shares = l > m->lowest || (l == m->lowest && m->layer[l].ops->before != NULL);
+        shared = m->layer[l].shared > shared && shares ? m->layer[l].shared : shared;
     }
     for (int i = 0; i < 2; i++)
         DS_TRY(workspace_block(self, self->spec.rows, widest, &self->grad[i]));
