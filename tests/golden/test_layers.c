@@ -121,7 +121,6 @@ START_TEST(as_pytorch)
                     .kept = kept,
                     .shared = shared,
                     .scratch = scratch,
-                    .shared = shared,
                     .x_stride = n_x / SAMPLES,
                     .y_stride = n_y / SAMPLES,
                     .kept_stride = layer->kept,
@@ -130,14 +129,11 @@ START_TEST(as_pytorch)
     RIG_OK(layer->ops->forward(layer, k, rig.params, &rows));
     numbers(name, "y", expected);
     double off_y = golden_distance(n_y, y, expected);
-    if (layer->ops->before != NULL) {
-        if (layer->ops->shares(layer, k, SAMPLES))
-            layer->ops->share(layer, k, rig.params, shared);
-        RIG_OK(layer->ops->before(layer, k, rig.params, &rows));
-    }
-    double off_w = params_off(name, layer, k, &rows);
     if (layer->ops->shares != NULL && layer->ops->shares(layer, k, SAMPLES))
         layer->ops->share(layer, k, rig.params, shared);
+    if (layer->ops->before != NULL)
+        RIG_OK(layer->ops->before(layer, k, rig.params, &rows));
+    double off_w = params_off(name, layer, k, &rows);
     RIG_OK(layer->ops->backward(layer, k, rig.params, &rows));
     if (!layer->ops->reads_ids)
         numbers(name, "dx", expected);
