@@ -217,7 +217,7 @@ const ds_option ds_config_spike_options[] = {
     END,
 };
 const ds_option ds_config_eval_options[] = {
-    INT(ds_raw_eval, batch, "1000", 1, 0, "samples at once in evaluation and predict"),
+    INT(ds_raw_eval, batch, "1000", 1, 0, "samples at once in evaluation and predict, at most"),
     END,
 };
 const ds_option ds_config_stop_options[] = {

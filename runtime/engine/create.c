@@ -134,7 +134,7 @@ static size_t create_eval_blocks(const ds_trainer *self)
         const ds_dataset *data = evaluate_split(self, name[i]);
         most = data != NULL && data->n > most ? data->n : most;
     }
-    size_t rows = (size_t)self->config->eval_batch;
+    size_t rows = evaluate_rows(self);
     return (most + rows - 1) / rows + 1;
 }
 
@@ -150,8 +150,7 @@ static ds_status create_penalty(ds_trainer *self)
 
 static ds_status create_buffers(ds_trainer *self)
 {
-    size_t rows = (size_t)self->config->eval_batch,
-           outputs = ds_shape_elements(ds_model_output(self->model));
+    size_t rows = evaluate_rows(self), outputs = ds_shape_elements(ds_model_output(self->model));
     if (self->plan != NULL) {
         size_t pass = ds_plan_pass_rows(self->plan, ds_world_rank(self->world));
         rows = pass > rows ? pass : rows;
@@ -186,7 +185,7 @@ static ds_status create_workspaces(ds_trainer *self)
                               .loss = self->config->loss,
                               .loss_options = self->config->loss_options,
                               .class_weight = self->class_weight,
-                              .rows = (size_t)self->config->eval_batch,
+                              .rows = evaluate_rows(self),
                               .shards = 1,
                               .seed = self->config->seed,
                               .training = false};

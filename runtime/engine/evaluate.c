@@ -1,10 +1,13 @@
-/* Evaluation and prediction: data are cut into blocks of eval.batch samples, block i is computed by
- * rank i mod ranks. Sums are kept by block in double and added in block order, counts are integers:
- * the ranks cannot change a bit. */
+/* Evaluation and prediction: data are cut into blocks of eval.batch samples, fewer where those of a
+ * large model would take more than 32 MiB; block i is computed by rank i mod ranks. Sums are kept
+ * by block in double and added in block order, counts are integers: the ranks cannot change a bit.
+ */
 #include <math.h>
 #include <string.h>
 
 #include "trainer_parts.h"
+
+enum { EVALUATE_BYTES = 32 << 20 }; /* of activations */
 
 typedef struct evaluation {
     ds_trainer *trainer;
@@ -16,6 +19,15 @@ typedef struct evaluation {
     size_t columns;            /* of block_sum: the loss; then |error| and error^2 by target */
 } evaluation;
 
+size_t evaluate_rows(const ds_trainer *self)
+{
+    size_t one = ds_workspace_bytes(self->model, 1, 1, false),
+           row = ds_workspace_bytes(self->model, 2, 1, false) - one,
+           asked = (size_t)self->config->eval_batch;
+    size_t fit = one == SIZE_MAX || row == 0 ? 1 : EVALUATE_BYTES / row;
+    return fit > asked ? asked : fit > 0 ? fit : 1;
+}
+
 size_t evaluate_columns(const ds_trainer *self)
 {
     bool classes = self->config->loss->target == DS_TARGET_CLASS;
@@ -26,7 +38,7 @@ static evaluation evaluate_plan(ds_trainer *self, const ds_dataset *data,
                                 const ds_normalizer *normalizer)
 {
     evaluation e = {.trainer = self, .data = data, .normalizer = normalizer};
-    e.rows = (size_t)self->config->eval_batch;
+    e.rows = evaluate_rows(self);
     e.n_blocks = (data->n + e.rows - 1) / e.rows;
     e.outputs = ds_shape_elements(ds_model_output(self->model));
     e.columns = evaluate_columns(self);

@@ -31,10 +31,9 @@ static double memory_needed(const ds_trainer *self)
     double nodes = (double)(plan->node_begin[rank + 1] - plan->node_begin[rank]);
     bool drives = self->config->optimizer->reach == DS_REACH_MODEL; /* whole blocks a rank */
     double slots = (double)ds_plan_slots(self->config) / (drives ? 1 : plan->ranks);
-    double rows =
-        (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank), plan->pass_shards,
-                                   true) +
-        (double)ds_workspace_bytes(self->model, (size_t)self->config->eval_batch, 1, false);
+    double rows = (double)ds_workspace_bytes(self->model, ds_plan_pass_rows(plan, rank),
+                                             plan->pass_shards, true) +
+                  (double)ds_workspace_bytes(self->model, evaluate_rows(self), 1, false);
     rows += train->log_layers ? block : 0;
     rows += train->sharpness_every.n > 0 ? block * (6 + nodes) : 0; /* sums of its own */
     if (self->config->sync.codec.ops != NULL)

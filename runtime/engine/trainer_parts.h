@@ -116,6 +116,8 @@ ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch) DS_NODI
 /* gradient.c. Local. Fill the workspace with shard k alone, for a replay. */
 void gradient_fetch(ds_trainer *self, const batch_source *batch, int lo, int hi);
 /* evaluate.c. Local. Sums kept by evaluation block; the data of a split, or NULL. */
+/* Samples a block: eval.batch, or fewer of a large model's. A function of config and model. */
+size_t evaluate_rows(const ds_trainer *self);
 size_t evaluate_columns(const ds_trainer *self);
 const ds_dataset *evaluate_split(const ds_trainer *self, const char *split);
 /* class_weights.c. Local, alike on all ranks. From the config, the training data or the checkpoint
