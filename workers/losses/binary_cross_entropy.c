@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "descent/loss.h"
+#include "descent/power.h"
 
 #include "logits.h"
 
@@ -34,7 +35,7 @@ static double binary_cross_entropy_chunk(size_t n, const float *z, const float *
     for (size_t j = 0; j < n; j++) {
         const double x = (double)z[j], t = (double)y[j], bad = x - x;
         const double sigmoid = (x > 0 ? 1 : e[j]) / (1 + e[j]);
-        sum += (x > 0 ? x : 0) - x * t + log1p(e[j]) + bad;
+        sum += (x > 0 ? x : 0) - x * t + ds_log1p(e[j]) + bad;
         if (dz)
             dz[j] = (float)((sigmoid - t) * factor + bad);
     }

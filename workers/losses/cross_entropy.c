@@ -4,10 +4,10 @@
  * everywhere: the loss is log S + (1 - s) (m - z_y) + s mean_j (m - z_j). Exponentials and sums are
  * in double, so no size of z overflows; a row that holds a NaN or an infinity gives NaN. Cost:
  * three passes over a row, one exponential an element. */
-#include <math.h>
 #include <stddef.h>
 
 #include "descent/loss.h"
+#include "descent/power.h"
 #include "descent/simd.h"
 
 #include "logits.h"
@@ -95,7 +95,7 @@ static double cross_entropy_row(double smoothing, size_t cols, const float *z, i
         cross_entropy_scale(cols, (float)(1 / sum), (float)even, dz);
         dz[label] -= (float)(1 - smoothing);
     }
-    return log(sum) + below;
+    return ds_log(sum) + below;
 }
 
 DS_SIMD static void cross_entropy_scale_classes(size_t cols, float factor, float even,
@@ -123,7 +123,7 @@ static double cross_entropy_weighted(double smoothing, size_t cols, const float 
         cross_entropy_scale_classes(cols, (float)((mine + spread) / sum), (float)even, weight, dz);
         dz[label] -= (float)mine;
     }
-    return (mine + spread) * log(sum) + below;
+    return (mine + spread) * ds_log(sum) + below;
 }
 
 static void cross_entropy_value(const void *options, size_t n, size_t cols, const float *z,
