@@ -130,7 +130,7 @@ DS_API const char *ds_kernels_isa_name(int isa);
 typedef struct ds_numerics {
     char kernels[32], isa[32], blas_core[32], blas_version[32], onednn_version[32], compiler[64],
         libc[32];
-    int threads; /* 0: they do not matter */
+    int threads; /* 0: of the library's, only the table matters */
 } ds_numerics;
 
 /* Local. The numerics in force for `kernels` and `threads`. */

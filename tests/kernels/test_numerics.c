@@ -50,9 +50,9 @@ START_TEST(text_names_everything)
         ck_assert_mem_eq(&a, &b, sizeof a);
         ck_assert_str_eq(a.kernels, k->name);
         printf("# %s\n", ds_numerics_text(&a, sizeof text, text));
-        ck_assert_ptr_nonnull(strstr(text, a.libc));
         if (k->product != NULL)
-            continue; /* threads do not matter to its bits */
+            continue; /* nothing else matters to its bits */
+        ck_assert_ptr_nonnull(strstr(text, a.libc));
         ds_numerics_read(k, 2, &b);
         ck_assert(memcmp(&a, &b, sizeof a) != 0);
         ck_assert_str_ne(text, ds_numerics_text(&b, sizeof same, same));

@@ -200,21 +200,24 @@ void ds_numerics_read(const ds_kernels *kernels, int threads, ds_numerics *out)
     if (onednn)
         numerics_onednn(out);
 #endif
-    numerics_compiler(sizeof out->compiler, out->compiler);
-    snprintf(out->libc, sizeof out->libc, "glibc %s", gnu_get_libc_version());
-    out->threads = blas || onednn ? threads : 0;
+    if (blas || onednn) {
+        numerics_compiler(sizeof out->compiler, out->compiler);
+        snprintf(out->libc, sizeof out->libc, "glibc %s", gnu_get_libc_version());
+        out->threads = threads;
+    }
 }
 
 const char *ds_numerics_text(const ds_numerics *self, size_t room, char *text)
 {
     bool blas = strcmp(self->blas_version, "none") != 0;
-    char threads[48] = "";
-    if (self->threads > 0)
-        snprintf(threads, sizeof threads, "%d thread%s a rank, ", self->threads,
-                 self->threads == 1 ? "" : "s");
-    snprintf(text, room, "kernels %s, isa %s, OpenBLAS %s%s%s, oneDNN %s, %s%s, %s", self->kernels,
-             self->isa, self->blas_version, blas ? " " : "", blas ? self->blas_core : "",
-             self->onednn_version, threads, self->compiler, self->libc);
+    if (self->threads == 0)
+        snprintf(text, room, "kernels %s, the same bits on any CPU", self->kernels);
+    else
+        snprintf(text, room,
+                 "kernels %s, isa %s, OpenBLAS %s%s%s, oneDNN %s, %d thread%s a rank, %s, %s",
+                 self->kernels, self->isa, self->blas_version, blas ? " " : "",
+                 blas ? self->blas_core : "", self->onednn_version, self->threads,
+                 self->threads == 1 ? "" : "s", self->compiler, self->libc);
     return text;
 }
 
