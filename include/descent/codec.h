@@ -47,6 +47,9 @@ typedef struct ds_codec {
 DS_API const ds_codec_ops *ds_codec_at(size_t i); /* NULL past the end */
 DS_API const ds_codec_ops *ds_codec_find(const char *name);
 
+/* Floats as they are, for what no codec may touch. Not in the list. */
+DS_API extern const ds_codec_ops ds_codec_plain;
+
 /* All below: Local, allocate nothing, need 50 KiB of stack. n floats are one piece as above. The
  * returned peak is the largest |v| that was to be encoded (before scale), INFINITY where one was
  * not finite, 0 for n = 0: peak * scale > limit says that something was cut off. */

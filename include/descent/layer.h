@@ -43,6 +43,7 @@ typedef struct ds_layer {
     ds_activation followed_by; /* for the default init */
     ds_shape in, out;          /* of one sample; prepare sets out */
     size_t x_stride, y_stride; /* floats from sample to sample; the model sets them */
+    size_t least;  /* prepare may set: rows that a shard should have to learn anything from */
     size_t kept;   /* prepare sets: floats a sample kept from forward to backward besides x and y */
     size_t shared; /* prepare sets: floats that the shards of a pass share in backward */
     size_t scratch; /* prepare sets: floats one call may use for itself */
@@ -92,7 +93,7 @@ struct ds_layer_ops {
     ds_status (*prepare)(ds_layer *self, ds_layer_builder *builder);
     ds_status (*forward)(const ds_layer *self, const ds_kernels *k, const float *params,
                          const ds_rows *rows);
-    /* For a layer that goes back through time: called once for each shard of a pass, before the
+    /* For a layer that goes back through time or sums over the shard: called once for each shard of a pass, before the
      * first gradient() of the layer, to leave in kept what gradient() and backward() start from.
      * May read rows->shared. NULL: nothing to do. */
     ds_status (*before)(const ds_layer *self, const ds_kernels *k, const float *params,
@@ -110,7 +111,7 @@ struct ds_layer_ops {
     void (*share)(const ds_layer *self, const ds_kernels *k, const float *params, float *shared);
     /* Inside rows [from, to) of parameter p's gradient from these rows: stored in dst (the first of
      * those rows, stride of the parameter), or added with ONE rounding an element when add is true.
-     * NULL when there are no parameters. */
+     * Of a statistic: rows->n x what it is the mean of. NULL when there are no parameters. */
     ds_status (*gradient)(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
                           size_t to, const ds_rows *rows, float *dst, bool add);
     /* May gradient() be asked to add by itself for shards of n rows (else the model adds)? NULL:
@@ -126,6 +127,8 @@ typedef struct ds_param_spec {
     bool transposed;
     ds_init_kind init;
     size_t fan_in, fan_out;
+    ds_param_kind kind;
+    double pace; /* of a statistic */
 } ds_param_spec;
 ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer,
                              const ds_param_spec *spec) DS_NODISCARD;

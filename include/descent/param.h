@@ -13,6 +13,14 @@ enum {
     DS_BLOCK = 4096
 }; /* floats of a tensor that are never parted: slice and bucket borders, norms */
 
+/* What a step makes of a trainable tensor. */
+typedef enum ds_param_kind {
+    DS_PARAM_LEARNED,  /* the optimizer takes its gradient */
+    DS_PARAM_STATISTIC /* a running mean. Its place in the gradient carries, summed over the shards,
+                          samples x what it is the mean of; once a step it moves towards their sum /
+                          samples. No norm, penalty, clipping, slot or averaged copy counts it */
+} ds_param_kind;
+
 typedef struct ds_param {
     const char *name; /* "dense1/weight" */
     ds_shape shape;   /* outside */
@@ -20,6 +28,8 @@ typedef struct ds_param {
     bool trainable;   /* false: never updated, no gradient */
     size_t offset;    /* of its first float in the flat block; a multiple of 16 */
     size_t rows, cols, stride;
+    ds_param_kind kind;
+    double pace; /* of a statistic: the part of the way it moves, in (0, 1] */
 } ds_param;
 
 typedef struct ds_layout {
@@ -33,6 +43,18 @@ static inline size_t ds_param_floats(const ds_param *self)
 {
     return self->rows * self->stride;
 }
+/* Local. Does the optimizer take it? */
+static inline bool ds_param_learns(const ds_param *self)
+{
+    return self->trainable && self->kind == DS_PARAM_LEARNED;
+}
+/* Local. Is it a running mean that moves? */
+static inline bool ds_param_moves(const ds_param *self)
+{
+    return self->trainable && self->kind != DS_PARAM_LEARNED;
+}
+/* Local. n floats of a statistic: w += pace (share x sums - w). */
+DS_API void ds_param_move(const ds_param *self, size_t n, float share, const float *sums, float *w);
 /* Local. Copy a tensor out of a flat block to its outside form (dense, elements of shape), and back
  * (padding untouched). */
 DS_API void ds_param_export(const ds_param *self, const float *flat, float *outside);

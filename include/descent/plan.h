@@ -12,7 +12,13 @@
 /* A slice: floats [first, first + count) of one tensor in the flat block. */
 typedef struct ds_slice {
     size_t param, first, count;
+    bool exact; /* of a statistic: no codec touches it */
 } ds_slice;
+/* Local. Bytes of it in code. */
+static inline size_t ds_slice_bytes(const ds_slice *self, const ds_codec *codec)
+{
+    return self->exact ? self->count * sizeof(float) : ds_codec_bytes(codec, self->count);
+}
 
 /* A subtree of shards of one replica, computed by one rank. */
 typedef struct ds_node {

@@ -83,6 +83,21 @@ static ds_status create_numerics(ds_trainer *self)
     return DS_OK;
 }
 
+/* A short batch's shard may have fewer rows; if all have, the run learns nothing. */
+static ds_status create_rows_fit(const ds_trainer *self)
+{
+    size_t rows = self->plan->batch / (size_t)self->plan->shards;
+    for (size_t i = 0; i < ds_model_n_layers(self->model); i++) {
+        const ds_layer *layer = ds_model_layer(self->model, i);
+        DS_CHECK(rows >= layer->least, DS_ERR_USAGE,
+                 "layer '%s' needs at least %zu samples a shard, found %zu in %d shards: set "
+                 "batch.shards to %zu or less",
+                 layer->name, layer->least, self->plan->batch, self->plan->shards,
+                 self->plan->batch / layer->least / (size_t)self->config->batch.accumulate);
+    }
+    return DS_OK;
+}
+
 static ds_status create_plan(ds_trainer *self)
 {
     DS_TRY(create_outputs(self));
@@ -93,6 +108,7 @@ static ds_status create_plan(ds_trainer *self)
         self->splits->train != NULL ? self->splits->train->n : (size_t)self->config->batch.size;
     DS_TRY(ds_plan_create(self->config, ds_model_layout(self->model), samples,
                           ds_world_size(self->world), &self->plan));
+    DS_TRY(create_rows_fit(self));
     return memory_check(self);
 }
 

@@ -17,7 +17,8 @@ struct driver {
     const batch_source *batch;
     const step_wish *wish;
 
-    int word; /* rank 0's, of the step's first question */
+    float *means; /* (n) statistics of the point last asked for; NULL: the model has none */
+    int word;     /* rank 0's, of the step's first question */
     int asked;
     bool forget; /* the state is of another objective */
 };
@@ -36,7 +37,9 @@ static void drive_take(const ds_trainer *self, const float *w, float *g)
         const ds_param *param = &layout->param[p];
         size_t n = ds_param_floats(param), at = param->offset;
         float l2 = self->penalty != NULL ? (float)self->penalty[p].l2 : 0;
-        if (!param->trainable) {
+        if (ds_param_moves(param))
+            memcpy(self->driver->means + at, mean + at, n * sizeof *g);
+        if (!ds_param_learns(param)) {
             memset(g + at, 0, n * sizeof *g);
             continue;
         }
@@ -74,6 +77,19 @@ static ds_status drive_ask(ds_drive *drive, const float *w, double *loss, float 
     return DS_OK;
 }
 
+/* Running means move by what the point last asked for had. */
+static void drive_move(const ds_trainer *self)
+{
+    const ds_layout *layout = ds_model_layout(self->model);
+    driver *d = self->driver;
+    for (size_t p = 0; d->asked > 0 && p < layout->n_params; p++) {
+        const ds_param *param = &layout->param[p];
+        if (ds_param_moves(param))
+            ds_param_move(param, ds_param_floats(param), 1, d->means + param->offset,
+                          d->drive.w + param->offset);
+    }
+}
+
 ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome)
 {
@@ -90,6 +106,7 @@ ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wis
     drive->done = false;
     memcpy(drive->w, ds_trainer_params(self), drive->n * sizeof *drive->w);
     DS_TRY(config->optimizer->drive(config->optimizer_options, drive));
+    drive_move(self);
     DS_TRY(ds_sync_load(self->sync, drive->w));
     if (d->asked == 0)
         DS_TRY(ds_world_broadcast(self->world, &d->word, sizeof d->word, 0));
@@ -131,7 +148,12 @@ static ds_status drive_blocks(ds_trainer *self, ds_drive *drive)
     const ds_optim_ops *ops = self->config->optimizer;
     const ds_layout *layout = ds_model_layout(self->model);
     ds_arena *arena = self->arena;
+    bool moves = false;
     DS_TRY(ds_arena_take(arena, drive->n, sizeof(float), "the point", &drive->w));
+    for (size_t p = 0; p < layout->n_params; p++)
+        moves = moves || ds_param_moves(&layout->param[p]);
+    if (moves)
+        DS_TRY(ds_arena_take(arena, drive->n, sizeof(float), "means", &self->driver->means));
     for (size_t s = 0; s < ops->n_slots; s++) {
         bool used = false;
         for (size_t p = 0; p < layout->n_params; p++)
@@ -153,7 +175,7 @@ static size_t drive_elements(const ds_layout *layout, size_t *at)
     size_t n = 0;
     for (size_t p = 0; p < layout->n_params; p++) {
         const ds_param *param = &layout->param[p];
-        for (size_t r = 0; param->trainable && r < param->rows; r++)
+        for (size_t r = 0; ds_param_learns(param) && r < param->rows; r++)
             for (size_t c = 0; c < param->cols; c++, n++)
                 if (at != NULL)
                     at[n] = param->offset + r * param->stride + c;

@@ -172,7 +172,7 @@ static ds_status evaluate_params(evaluation *e)
     DS_TRY(ds_sync_gather_slot(t->sync, t->config->optimizer->n_slots, t->staging));
     for (size_t p = 0; p < layout->n_params; p++) {
         const ds_param *param = &layout->param[p];
-        if (!param->trainable)
+        if (!ds_param_learns(param))
             memcpy(t->staging + param->offset, e->params + param->offset,
                    ds_param_floats(param) * sizeof *t->staging);
     }

@@ -134,6 +134,8 @@ static void layer_watch_judge(const ds_trainer *self, ds_layer_facts *fact, size
         const ds_param *param = &ds_model_layout(self->model)->param[p];
         size_t n = ds_param_floats(param), at = param->offset;
         frozen = frozen && !param->trainable;
+        if (ds_param_moves(param)) /* no weight of the layer's */
+            continue;
         grad += w->norm[p] * w->norm[p];
         weight += flat_dot(n, now + at, now + at);
         then += flat_dot(n, w->before + at, w->before + at);

@@ -37,7 +37,7 @@ static void sharpness_start(const ds_trainer *self, float *v)
         char purpose[300];
         snprintf(purpose, sizeof purpose, "sharpness/%s", param->name);
         const ds_rng rng = ds_rng_for(self->config->seed, purpose);
-        for (size_t r = 0; param->trainable && r < param->rows; r++)
+        for (size_t r = 0; ds_param_learns(param) && r < param->rows; r++)
             for (size_t c = 0; c < param->cols; c++)
                 v[param->offset + r * param->stride + c] =
                     (float)(2 * ds_rng_uniform(&rng, r * param->cols + c) - 1);
@@ -130,7 +130,7 @@ static void sharpness_step_to(const sharpness *s, double by)
         s->at[i] = (float)((double)s->w[i] + by * (double)s->v[i]);
 }
 
-/* s->low = H v, the penalties' part included. What is not trainable stays out: v is 0 there. */
+/* s->low = H v, the penalties' part included. What does not learn stays out: v is 0 there. */
 static ds_status sharpness_product(ds_trainer *self, double e, bool *finite)
 {
     sharpness *s = self->sharpness;
@@ -147,7 +147,7 @@ static ds_status sharpness_product(ds_trainer *self, double e, bool *finite)
         double l2 = self->penalty != NULL ? self->penalty[p].l2 : 0;
         for (size_t i = at; i < at + n; i++) {
             double slope = ((double)s->at[i] - (double)s->low[i]) / (2 * e);
-            s->low[i] = param->trainable ? (float)(slope + l2 * (double)s->v[i]) : 0.0f;
+            s->low[i] = ds_param_learns(param) ? (float)(slope + l2 * (double)s->v[i]) : 0.0f;
         }
     }
     return DS_OK;

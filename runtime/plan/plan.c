@@ -238,7 +238,7 @@ uint64_t ds_plan_slice_bytes(const ds_plan *self, const ds_codec *codec, int ran
     for (size_t part = 0; part < self->n_buckets * ranks; part++) {
         const size_t *at = self->bucket_begin + part;
         for (size_t i = at[0]; i < at[1] && (rank < 0 || (size_t)rank == part % ranks); i++)
-            bytes += codec->ops != NULL ? ds_codec_bytes(codec, self->slice[i].count)
+            bytes += codec->ops != NULL ? ds_slice_bytes(&self->slice[i], codec)
                                         : sizeof(float) * self->slice[i].count;
     }
     return bytes;

@@ -46,7 +46,8 @@ static void plan_hash_layout(ds_hash *hash, const ds_layout *layout)
     for (size_t i = 0; i < layout->n_params; i++) {
         const ds_param *p = &layout->param[i];
         plan_hash_text(hash, p->name);
-        plan_hash_number(hash, p->trainable);
+        plan_hash_number(hash, p->trainable + 2 * (int64_t)p->kind);
+        ds_hash_add(hash, &p->pace, sizeof p->pace);
         for (size_t d = 0; d < p->shape.n; d++)
             plan_hash_number(hash, (int64_t)p->shape.dim[d]);
         plan_hash_number(hash, (int64_t)p->offset);

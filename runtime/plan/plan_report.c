@@ -95,7 +95,7 @@ static void plan_report_head(const ds_plan *plan, const ds_config *config, const
     char a[32], b[32];
     size_t trainable = 0;
     for (size_t p = 0; p < layout->n_params; p++)
-        if (layout->param[p].trainable)
+        if (ds_param_learns(&layout->param[p]))
             trainable += ds_shape_elements(&layout->param[p].shape);
     fprintf(out, "plan %016" PRIx64 ": %d rank%s, %d shards a step, at most %d in a pass\n",
             plan->hash, plan->ranks, plan->ranks == 1 ? "" : "s", plan->shards, plan->pass_shards);

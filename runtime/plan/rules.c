@@ -23,6 +23,10 @@ ds_rule ds_plan_rule(const ds_config *config, const ds_param *param)
         .l1 = config->l1,
         .l2 = config->l2,
         .matrix = {param->rows, param->cols, param->stride, param->transposed, param->shape.n}};
+    if (!ds_param_learns(param)) {
+        rule.l1 = rule.l2 = 0;
+        return rule;
+    }
     if (config->bias_options != NULL && param->shape.n < 2) {
         rule.options = config->bias_options;
         rule.l1 = rule.l2 = 0;
@@ -41,8 +45,8 @@ bool ds_plan_uses_slot(const ds_config *config, const ds_param *param, size_t sl
 {
     const ds_rule rule = ds_plan_rule(config, param);
     const ds_optim_ops *ops = config->optimizer;
-    return param->trainable && (slot >= ops->n_slots || ops->uses == NULL ||
-                                ops->uses(rule.options, slot, &rule.matrix));
+    return ds_param_learns(param) && (slot >= ops->n_slots || ops->uses == NULL ||
+                                      ops->uses(rule.options, slot, &rule.matrix));
 }
 
 bool ds_plan_penalised(const ds_config *config)

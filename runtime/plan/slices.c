@@ -40,7 +40,8 @@ static void slices_list_units(const ds_layout *layout, bool whole, slices_unit *
         if (!layout->param[p].trainable)
             continue;
         for (size_t at = 0; at < n; at += size, unit++)
-            unit->slice = (ds_slice){p, at, n - at < size ? n - at : size};
+            unit->slice =
+                (ds_slice){p, at, n - at < size ? n - at : size, ds_param_moves(&layout->param[p])};
     }
 }
 
@@ -105,8 +106,8 @@ static double slices_cost(const ds_config *config, const ds_param *param)
 {
     const ds_rule rule = ds_plan_rule(config, param);
     const ds_optim_ops *ops = config->optimizer;
-    return ops->cost != NULL ? ops->cost(rule.options, &rule.matrix)
-                             : (double)ds_param_floats(param);
+    return ops->cost != NULL && ds_param_learns(param) ? ops->cost(rule.options, &rule.matrix)
+                                                       : (double)ds_param_floats(param);
 }
 
 /* Units of bucket b and rank r, in the flat block's order, neighbours in a tensor joined. */

@@ -47,14 +47,17 @@ void ds_exchange_code_begin(ds_exchange *self)
 uint8_t *ds_exchange_code_slices(ds_exchange *self, size_t i, size_t begin, size_t end,
                                  uint8_t *bytes)
 {
-    const ds_codec *codec = &self->owner.forward;
+    float odd = 0; /* how much more than finite values those are that are not said in code */
     for (size_t s = begin; s < end; s++) {
+        const ds_codec *codec = ds_owner_codec(&self->owner, &self->owner.forward, s);
         size_t at = ds_owner_at(&self->owner, s), n = self->sync->spec.plan->slice[s].count;
         float peak = ds_codec_send(codec, n, self->block[i] + at, self->residual[i] + at, bytes);
-        self->peak = peak > self->peak ? peak : self->peak;
+        if (codec == &self->owner.forward)
+            self->peak = peak > self->peak ? peak : self->peak;
+        odd = isfinite(peak) ? odd : peak;
         bytes = bytes == NULL ? NULL : bytes + ds_codec_bytes(codec, n);
     }
-    self->owner.overflow |= !isfinite(self->peak);
+    self->owner.overflow |= !isfinite(self->peak) || !isfinite(odd);
     return bytes;
 }
 
@@ -62,7 +65,7 @@ size_t ds_exchange_code_bytes(const ds_exchange *self, size_t begin, size_t end)
 {
     size_t bytes = 0;
     for (size_t s = begin; s < end; s++)
-        bytes += ds_codec_bytes(&self->spec.codec, self->sync->spec.plan->slice[s].count);
+        bytes += ds_slice_bytes(&self->sync->spec.plan->slice[s], &self->spec.codec);
     return bytes;
 }
 

@@ -175,7 +175,8 @@ static ds_status exchange_direct_settle_news(ds_exchange *self, ds_news *news)
             ds_exchange_slices(self, news->bucket - 1, (rank + ranks - k) % ranks);
         for (size_t s = slice[0]; s < slice[1]; s++) {
             float *p = self->params + ds_owner_at(&self->owner, s);
-            ds_codec_add(&self->owner.back, plan->slice[s].count, bytes, p);
+            ds_codec_add(ds_owner_codec(&self->owner, &self->owner.back, s), plan->slice[s].count,
+                         bytes, p);
             bytes += ds_exchange_code_bytes(self, s, s + 1);
         }
     }

@@ -10,7 +10,8 @@ typedef struct ds_replica {
     size_t node_begin;               /* its first node, as the plan numbers them */
     float *params;                   /* flat: its own, since the last meeting */
     float *slot[DS_OPTIM_MAX_SLOTS]; /* flat: its optimizer's state */
-    double divisor;                  /* of its sum: samples of this step's batch, or weights */
+    size_t samples;                  /* of this step's batch */
+    double divisor;                  /* of its sum: those samples, or their weights */
     float *sum;                      /* this step's gradient, summed over samples; NULL: none */
     double norm;                     /* of the mean of it */
     double *tensor;                  /* (n_params) the same by tensor; the rank's first only */

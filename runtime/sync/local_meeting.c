@@ -73,6 +73,7 @@ static ds_status local_meeting_prepare(ds_sync *self, ds_local *local, ds_exchan
     *spec = ds_exchange_spec_of(self);
     spec->node_begin = local->node_begin;
     spec->sum.clip_norm = 0;
+    spec->sum.means = DS_MEANS_MEET;
     spec->sum.leaves = self->spec.plan->replicas;
     spec->sum.n_nodes = (size_t)self->spec.plan->replicas;
     spec->sum.node = local->node;
@@ -90,6 +91,7 @@ ds_status ds_local_meeting_create(ds_sync *self, ds_local *local)
     if (!slots || self->spec.config->sync.optimizer_state != DS_STATE_AVERAGE)
         return DS_OK;
     spec.sum.optimizer = &local_meeting_average;
+    spec.sum.means = DS_MEANS_AS_ANY;
     spec.codec = (ds_codec){0};
     return ds_exchange_create(&spec, &local->state);
 }

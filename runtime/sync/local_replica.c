@@ -38,7 +38,7 @@ static double local_replica_norm(const ds_sync *self, const ds_replica *replica)
     double total = 0;
     for (size_t p = 0; p < layout->n_params; p++) {
         const ds_param *param = &layout->param[p];
-        size_t n = param->trainable ? ds_param_floats(param) : 0;
+        size_t n = ds_param_learns(param) ? ds_param_floats(param) : 0;
         double tensor = 0;
         for (size_t at = 0; at < n; at += DS_BLOCK)
             tensor += self->spec.kernels->squares(n - at < DS_BLOCK ? n - at : DS_BLOCK,
@@ -54,6 +54,9 @@ void ds_replica_reduce(ds_sync *self, ds_replica *replica, const ds_step *step)
 {
     size_t next = replica->node_begin;
     int V = self->spec.plan->shards;
+    long b = (long)step->samples;
+    replica->samples =
+        (size_t)(ds_shard_begin(replica->hi, b, V) - ds_shard_begin(replica->lo, b, V));
     replica->divisor = ds_sync_divisor(self, step, replica->lo, replica->hi);
     replica->sum = local_replica_sum(self, replica, 0, V, step->samples, &next);
     replica->norm = 0;
@@ -72,7 +75,7 @@ ds_status ds_replica_rules(ds_sync *self, ds_local *local)
     for (size_t p = 0; p < layout->n_params; p++) {
         ds_rule *rule = &local->rule[p];
         *rule = ds_plan_rule(self->spec.config, &layout->param[p]);
-        bool asks = optimizer->scratch != NULL && layout->param[p].trainable;
+        bool asks = optimizer->scratch != NULL && ds_param_learns(&layout->param[p]);
         size_t n = asks ? optimizer->scratch(rule->options, &rule->matrix) : 0;
         most = n > most ? n : most;
     }
@@ -109,7 +112,12 @@ void ds_replica_update(ds_sync *self, ds_replica *replica, const ds_step *step, 
     if (config->clip_norm > 0 && config->clip_norm / (replica->norm + 1e-6) < 1)
         factor = config->clip_norm / (replica->norm + 1e-6);
     const ds_update update = {.scale = (float)(factor / replica->divisor), .lr = step->lr, .t = t};
-    for (size_t p = 0; p < self->spec.layout->n_params; p++)
-        if (self->spec.layout->param[p].trainable)
+    for (size_t p = 0; p < self->spec.layout->n_params; p++) {
+        const ds_param *param = &self->spec.layout->param[p];
+        if (ds_param_learns(param))
             local_replica_tensor(self, replica, p, update);
+        else if (ds_param_moves(param))
+            ds_param_move(param, ds_param_floats(param), 1 / (float)replica->samples,
+                          replica->sum + param->offset, replica->params + param->offset);
+    }
 }

@@ -36,6 +36,7 @@ ds_owner_spec ds_owner_spec_of(ds_sync *sync)
     if (config->optimizer->reach == DS_REACH_MODEL)
         return (ds_owner_spec){.sync = sync,
                                .optimizer = &owner_gather,
+                               .means = DS_MEANS_AS_ANY,
                                .leaves = plan->shards,
                                .n_nodes = plan->n_nodes,
                                .node = plan->node,
@@ -106,9 +107,12 @@ static ds_status owner_take_slots(ds_owner *self)
                                  &self->slot[s]));
     }
     for (size_t i = 0; optimizer->scratch != NULL && i < spec->plan->n_slices; i++) {
-        const ds_rule *rule = &self->rule[spec->plan->slice[i].param];
+        const ds_slice *slice = &spec->plan->slice[i];
+        const ds_rule *rule = &self->rule[slice->param];
+        if (self->owned_at[i] == SIZE_MAX || !ds_param_learns(&spec->layout->param[slice->param]))
+            continue;
         size_t n = optimizer->scratch(rule->options, &rule->matrix);
-        most = self->owned_at[i] != SIZE_MAX && n > most ? n : most;
+        most = n > most ? n : most;
     }
     return ds_arena_take(arena, most, sizeof(float), "optimizer scratch", &self->scratch);
 }
@@ -173,6 +177,12 @@ void ds_owner_begin(ds_owner *self, size_t samples)
     self->root = owner_compile(self, 0, self->spec.leaves, &next, 0);
 }
 
+const ds_codec *ds_owner_codec(const ds_owner *self, const ds_codec *codec, size_t i)
+{
+    static const ds_codec plain = {.ops = &ds_codec_plain, .scale = 1};
+    return self->spec.sync->spec.plan->slice[i].exact ? &plain : codec;
+}
+
 /* Floats [at, at + n), one block; those that come in code are decoded to place 0 or 1. */
 static const float *owner_operand(const ds_owner *self, int operand, size_t at, size_t n, int place)
 {
@@ -182,8 +192,9 @@ static const float *owner_operand(const ds_owner *self, int operand, size_t at, 
     if (source->bytes == NULL)
         return source->x + (at - source->at);
     float *decoded = self->decoded + place * DS_BLOCK;
-    size_t before = ds_codec_bytes(&self->forward, at - source->at);
-    ds_codec_decode(&self->forward, n, source->bytes + before, decoded);
+    const ds_codec *codec = ds_owner_codec(self, &self->forward, self->slice);
+    size_t before = ds_codec_bytes(codec, at - source->at);
+    ds_codec_decode(codec, n, source->bytes + before, decoded);
     return decoded;
 }
 
@@ -246,12 +257,38 @@ size_t ds_owner_at(const ds_owner *self, size_t i)
  * the rest is said next time. */
 static void owner_follow(ds_owner *self, size_t from, size_t n, const float *w, float *p)
 {
+    const ds_codec *codec = ds_owner_codec(self, &self->back, self->slice);
     uint8_t *bytes = self->news;
     if (bytes != NULL)
-        bytes += ds_codec_bytes(&self->back, from);
-    float peak = ds_codec_follow(&self->back, n, w, p, bytes);
-    self->peak = peak > self->peak ? peak : self->peak;
+        bytes += ds_codec_bytes(codec, from);
+    float peak = ds_codec_follow(codec, n, w, p, bytes);
+    if (codec == &self->back)
+        self->peak = peak > self->peak ? peak : self->peak;
     self->overflow |= !isfinite(peak);
+}
+
+/* w -= mean of g. */
+DS_SIMD static void owner_subtract(size_t n, float scale, const float *restrict g,
+                                   float *restrict w)
+{
+    for (size_t i = 0; i < n; i++)
+        w[i] -= g[i] * scale;
+}
+
+/* Statistics are no business of the optimizer's. False: these are none. */
+static bool owner_statistic(const ds_owner *self, const ds_param *param, ds_update *u)
+{
+    if (!ds_param_moves(param))
+        return false;
+    if (self->spec.means == DS_MEANS_AS_ANY) { /* but by samples, whatever they weigh */
+        u->scale = 1 / (float)self->samples;
+        return false;
+    }
+    if (self->spec.means == DS_MEANS_MOVE) /* clipping is none of theirs either */
+        ds_param_move(param, u->n, 1 / (float)self->samples, u->g, u->w);
+    else
+        owner_subtract(u->n, u->scale, u->g, u->w);
+    return true;
 }
 
 /* Update n floats of the slice from float `from` of it. */
@@ -274,8 +311,11 @@ static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const 
                         .scratch = self->scratch};
     for (size_t s = 0; s < optimizer->n_slots; s++)
         update.slot[s] = self->slot[s] != NULL ? self->slot[s] + own : NULL;
-    optimizer->step(rule->options, &update);
-    double ema = self->main ? spec->config->ema : 0;
+    const ds_param *param = &spec->layout->param[spec->plan->slice[i].param];
+    bool learns = !owner_statistic(self, param, &update);
+    if (learns)
+        optimizer->step(rule->options, &update);
+    double ema = self->main && learns ? spec->config->ema : 0;
     if (ema > 0)
         owner_average(self->slot[optimizer->n_slots] + own, n, (float)ema, (float)(1 - ema),
                       update.w);
@@ -314,6 +354,7 @@ void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task)
     double *squares = self->block + self->block_begin[slice->param] + slice->first / DS_BLOCK;
     bool whole = self->spec.optimizer->reach != DS_REACH_ELEMENT;
     bool keep = whole || !task->update;
+    self->slice = i;
     for (size_t from = 0; from < slice->count; from += DS_BLOCK, squares++) {
         size_t n = slice->count - from < DS_BLOCK ? slice->count - from : DS_BLOCK;
         const float *g = self->reduced + start + from;
@@ -344,7 +385,8 @@ static double owner_tensor_squares(const ds_owner *self, const double *block, si
     size_t n_params = self->spec.sync->spec.layout->n_params;
     size_t end = p + 1 < n_params ? self->block_begin[p + 1] : self->n_blocks;
     double tensor = 0;
-    for (size_t i = self->block_begin[p]; i < end; i++)
+    bool counts = ds_param_learns(&self->spec.sync->spec.layout->param[p]);
+    for (size_t i = self->block_begin[p]; i < end && counts; i++)
         tensor += block[i];
     return tensor;
 }

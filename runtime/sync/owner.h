@@ -18,6 +18,10 @@ typedef struct ds_source {
     const uint8_t *bytes;
 } ds_source;
 
+/* What becomes of statistics: they move towards the sum's mean; the mean of movements is taken off
+ * them, whatever the optimizer makes of other tensors; the optimizer takes them as any other. */
+typedef enum ds_owner_means { DS_MEANS_MOVE, DS_MEANS_MEET, DS_MEANS_AS_ANY } ds_owner_means;
+
 /* What is summed and who updates. Slices and layout are the sync's. */
 typedef struct ds_owner_spec {
     ds_sync *sync;
@@ -27,8 +31,9 @@ typedef struct ds_owner_spec {
     int leaves;       /* of the tree: shards, or replicas */
     size_t n_nodes;   /* subtrees with a partial, rising by leaf */
     const ds_node *node;
-    int only;   /* sum the nodes of this rank alone, or -1: of all */
-    bool all;   /* own the slices of all ranks */
+    int only; /* sum the nodes of this rank alone, or -1: of all */
+    bool all; /* own the slices of all ranks */
+    ds_owner_means means;
     bool coded; /* update a master that only the owner has; parameters follow it by codec */
 } ds_owner_spec;
 
@@ -59,6 +64,7 @@ typedef struct ds_owner {
     ds_codec forward, back; /* of sources' bytes; of parameters on their way back */
     float *decoded;         /* (2, DS_BLOCK) */
     float *master;          /* (n_owned) */
+    size_t slice;           /* the one at work */
     uint8_t *news;          /* where the bytes of the next slice's way back go, or NULL */
     float peak;             /* largest |master - parameters| since the program began */
 } ds_owner;
@@ -83,6 +89,8 @@ void ds_owner_begin(ds_owner *self, size_t samples);
 /* Local. Where slice i of the plan begins in a flat block. Has node j no samples? */
 size_t ds_owner_at(const ds_owner *self, size_t i);
 bool ds_owner_empty(const ds_owner *self, size_t j);
+/* Local. What slice i travels in: `codec`, or floats as they are. */
+const ds_codec *ds_owner_codec(const ds_owner *self, const ds_codec *codec, size_t i);
 /* Local. Slice i of the plan, one of ours. */
 void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task);
 /* Local. All slices of ours. */

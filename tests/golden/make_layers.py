@@ -73,6 +73,9 @@ CASES = {
     "gru": ((6, 5), Recurrent(nn.GRU(5, 7, batch_first=True))),
     "gru_last": ((4, 3), Recurrent(nn.GRU(3, 17, batch_first=True, bias=False), last=True)),
     "gru_once": ((1, 4), Recurrent(nn.GRU(4, 3, batch_first=True))),
+    "batchnorm": ((6,), nn.BatchNorm1d(6, momentum=1)),
+    "batchnorm_planes": ((3, 5, 4), nn.BatchNorm2d(3, momentum=1, eps=1e-3)),
+    "batchnorm_plain": ((19,), nn.BatchNorm1d(19, momentum=1, affine=False)),
 }
 
 
@@ -103,6 +106,10 @@ def case_numbers(number, name, shape, module):
         out[f"{name}/dx"] = x.grad.flatten().tolist()
     for suffix, p in tensors.items():
         out[f"{name}/d{suffix}"] = p.grad.flatten().tolist()
+    for suffix, b in module.named_buffers():  # with momentum 1 running values are the batch's; a shard's count by its samples
+        if b.dim() > 0:
+            out[f"{name}/{suffix}"] = torch.zeros_like(b).tolist()
+            out[f"{name}/d{suffix}"] = (SAMPLES * b).flatten().tolist()
     return out
 
 

@@ -39,6 +39,9 @@ static const struct {
     {"gru", "6, 5", "gru: {units: 7}"},
     {"gru_last", "4, 3", "gru: {units: 17, last: true, bias: false}"},
     {"gru_once", "1, 4", "gru: {units: 3}"},
+    {"batchnorm", "6", "batchnorm"},
+    {"batchnorm_planes", "3, 5, 4", "batchnorm: {eps: 1e-3}"},
+    {"batchnorm_plain", "19", "batchnorm: {affine: false}"},
 };
 static const char *const tables[] = {"ref", "auto"};
 enum { N_CASES = sizeof cases / sizeof *cases };

@@ -14,17 +14,18 @@
 #include "descent/sync.h"
 #include "descent/tree.h"
 
-enum { MAX_V = 9, STEPS = 5, N_PARAMS = 6 };
+enum { MAX_V = 9, STEPS = 5, N_PARAMS = 7 };
 
 static const ds_param test_param[N_PARAMS] = {
-    {"a/weight", {2, {100, 40}}, true, true, 0, 40, 100, 112},
-    {"a/bias", {1, {10}}, false, true, 4480, 1, 10, 16},
-    {"f/weight", {2, {20, 10}}, true, false, 4496, 10, 20, 32},
-    {"b/weight", {2, {64, 90}}, true, true, 4816, 90, 64, 64},
-    {"b/bias", {1, {64}}, false, true, 10576, 1, 64, 64},
-    {"c/weight", {1, {8192}}, false, true, 10640, 1, 8192, 8192},
+    {"a/weight", {2, {100, 40}}, true, true, 0, 40, 100, 112, DS_PARAM_LEARNED, 0},
+    {"a/bias", {1, {10}}, false, true, 4480, 1, 10, 16, DS_PARAM_LEARNED, 0},
+    {"f/weight", {2, {20, 10}}, true, false, 4496, 10, 20, 32, DS_PARAM_LEARNED, 0},
+    {"b/weight", {2, {64, 90}}, true, true, 4816, 90, 64, 64, DS_PARAM_LEARNED, 0},
+    {"b/bias", {1, {64}}, false, true, 10576, 1, 64, 64, DS_PARAM_LEARNED, 0},
+    {"c/weight", {1, {8192}}, false, true, 10640, 1, 8192, 8192, DS_PARAM_LEARNED, 0},
+    {"d/running_var", {1, {70}}, false, true, 18832, 1, 70, 80, DS_PARAM_STATISTIC, 0.25},
 };
-static const ds_layout test_layout = {N_PARAMS, test_param, 18832};
+static const ds_layout test_layout = {N_PARAMS, test_param, 18912};
 
 static int failures;
 static inline void expect(bool good, const char *what, const char *where)
@@ -154,11 +155,20 @@ static inline double reference_norm(const float *grad, double samples)
     for (size_t p = 0; p < N_PARAMS; p++) {
         size_t n = test_param[p].rows * test_param[p].stride;
         double tensor = 0;
-        for (size_t at = 0; test_param[p].trainable && at < n; at += 4096)
+        bool counts = test_param[p].trainable && test_param[p].kind == DS_PARAM_LEARNED;
+        for (size_t at = 0; counts && at < n; at += 4096)
             tensor += k->squares(n - at < 4096 ? n - at : 4096, grad + test_param[p].offset + at);
         total += tensor;
     }
     return sqrt(total) / samples;
+}
+
+/* w moves towards the mean of g; no clipping. */
+static inline void reference_statistic(const ds_param *p, double samples, const float *g, float *w)
+{
+    const float keep = (float)(1 - p->pace), take = (float)(p->pace * (double)(1 / (float)samples));
+    for (size_t i = p->offset; i < p->offset + p->rows * p->stride; i++)
+        w[i] = keep * w[i] + take * g[i];
 }
 
 static float reference_scratch[1 << 16];
@@ -185,7 +195,9 @@ static inline void reference_step(reference *ref, const test_case *c, int V, int
         u.kernels = ds_kernels_find("auto");
         u.scratch = reference_scratch;
         u.lr *= rule.lr_scale;
-        if (test_param[p].trainable)
+        if (test_param[p].kind == DS_PARAM_STATISTIC)
+            reference_statistic(&test_param[p], samples, ref->grad, ref->params);
+        else if (test_param[p].trainable)
             config->optimizer->step(rule.options, &u);
     }
 }
@@ -250,7 +262,7 @@ static inline void rig_compute(rig *r, int t, int64_t samples, float junk)
 static inline void rig_ready(rig *r, const test_case *c, int t)
 {
     for (size_t i = 0; i + r->silent < N_PARAMS; i++) {
-        size_t p = t % 2 == 0 ? N_PARAMS - 1 - i : (i * 5 + 3) % N_PARAMS;
+        size_t p = t % 2 == 0 ? N_PARAMS - 1 - i : (i * 5 + 3) % N_PARAMS; /* 5, 7: coprime */
         if (test_param[p].trainable)
             ds_sync_ready(r->sync, (size_t)c->samples, p);
         ds_sync_poll(r->sync);

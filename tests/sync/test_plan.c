@@ -165,12 +165,12 @@ END_TEST
 
 /* 784-1024-1024-10 as one flat block. */
 static const ds_param mlp_param[] = {
-    {"w1", {2, {1024, 784}}, true, true, 0, 784, 1024, 1040},
-    {"b1", {1, {1024}}, false, true, 815360, 1, 1024, 1040},
-    {"w2", {2, {1024, 1024}}, true, true, 816400, 1024, 1024, 1040},
-    {"b2", {1, {1024}}, false, true, 1881360, 1, 1024, 1040},
-    {"w3", {2, {10, 1024}}, true, true, 1882400, 1024, 10, 16},
-    {"b3", {1, {10}}, false, true, 1898784, 1, 10, 16},
+    {"w1", {2, {1024, 784}}, true, true, 0, 784, 1024, 1040, DS_PARAM_LEARNED, 0},
+    {"b1", {1, {1024}}, false, true, 815360, 1, 1024, 1040, DS_PARAM_LEARNED, 0},
+    {"w2", {2, {1024, 1024}}, true, true, 816400, 1024, 1024, 1040, DS_PARAM_LEARNED, 0},
+    {"b2", {1, {1024}}, false, true, 1881360, 1, 1024, 1040, DS_PARAM_LEARNED, 0},
+    {"w3", {2, {10, 1024}}, true, true, 1882400, 1024, 10, 16, DS_PARAM_LEARNED, 0},
+    {"b3", {1, {10}}, false, true, 1898784, 1, 10, 16, DS_PARAM_LEARNED, 0},
 };
 static const ds_layout mlp_layout = {6, mlp_param, 1898800};
 
@@ -184,8 +184,16 @@ START_TEST(whole_tensors_are_shared_by_cost)
     size_t at = 0;
     for (size_t i = 0; i < N; i++) {
         const size_t rows = i % 3 == 0 ? 1 : 16 << i % 5, cols = 64 << i % 4;
-        param[i] =
-            (ds_param){"t", {i % 3 == 0 ? 1 : 2, {rows, cols}}, false, true, at, rows, cols, cols};
+        param[i] = (ds_param){"t",
+                              {i % 3 == 0 ? 1 : 2, {rows, cols}},
+                              false,
+                              true,
+                              at,
+                              rows,
+                              cols,
+                              cols,
+                              DS_PARAM_LEARNED,
+                              0};
         at += rows * cols;
     }
     const ds_layout layout = {N, param, at};

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "descent/hash.h"
+#include "descent/simd.h"
 
 enum { TILE = 32 };
 
@@ -43,6 +44,18 @@ void ds_param_import(const ds_param *self, const float *outside, float *flat)
     }
     for (size_t r = 0; r < self->rows; r++)
         memcpy(inside + r * self->stride, outside + r * self->cols, self->cols * sizeof *inside);
+}
+
+DS_SIMD static void param_move(size_t n, float keep, float take, const float *restrict sums,
+                               float *restrict w)
+{
+    for (size_t i = 0; i < n; i++)
+        w[i] = keep * w[i] + take * sums[i];
+}
+
+void ds_param_move(const ds_param *self, size_t n, float share, const float *sums, float *w)
+{
+    param_move(n, (float)(1 - self->pace), (float)(self->pace * (double)share), sums, w);
 }
 
 size_t ds_layout_elements(const ds_layout *self)

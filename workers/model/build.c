@@ -73,7 +73,9 @@ ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer, const d
     ds_param param = {.shape = spec->shape,
                       .transposed = spec->transposed,
                       .trainable = layer->trainable,
-                      .offset = layout->n_floats};
+                      .offset = layout->n_floats,
+                      .kind = spec->kind,
+                      .pace = spec->pace};
     DS_CHECK(build_inside(spec, &param) && layout->n_floats < SIZE_MAX / 64, DS_ERR_USAGE,
              "layer '%s': %s of shape %s is larger than a tensor can be; use fewer units",
              layer->name, spec->suffix, ds_shape_text(&spec->shape, text));

@@ -26,6 +26,7 @@ typedef struct gradcheck {
     float **held;  /* (n_layers): x of the base point, dense (rows, in); NULL: layer as it is */
     float *base;   /* (rows, out) the outputs there, where the loss has kinks; else NULL */
     double *reach; /* (n_params): the largest step of an element */
+    double noise;  /* of a slope: the loss's own rounding */
 } gradcheck;
 
 static ds_rows gradcheck_rows(const gradcheck *self, size_t l)
@@ -105,7 +106,7 @@ static void gradcheck_walk(gradcheck *self, const gradcheck_line *line, double s
     uint32_t word[4] = {0};
     for (size_t p = line->from; p < line->to; p++) {
         const ds_param *param = &layout->param[p];
-        if (!param->trainable)
+        if (!ds_param_learns(param))
             continue;
         double reach = self->reach[p];
         float move = (float)(step * reach);
@@ -168,7 +169,8 @@ static ds_status gradcheck_slope(gradcheck *self, const gradcheck_line *line, do
 /* ---- verdicts ------------------------------------------------------------------------------- */
 
 /* Norm-relative error over the directions of tensors [from, to). A slope that the differences
- * cannot tell from zero (a dead unit's) says nothing and counts as right. */
+ * cannot tell from zero (a dead unit's, a bias's before batchnorm) says nothing and counts as
+ * right. */
 static ds_status gradcheck_tensors(gradcheck *self, size_t from, size_t to, int directions,
                                    uint64_t seed, double *error)
 {
@@ -184,6 +186,8 @@ static ds_status gradcheck_tensors(gradcheck *self, size_t from, size_t to, int 
         gradcheck_walk(self, &line, 0, &along);
         DS_TRY(gradcheck_slope(self, &line, &slope, &doubt));
         double off = fmax(0, fabs(slope - along) - 2 * doubt);
+        if (fmax(fabs(slope), fabs(along)) <= self->noise)
+            off = 0;
         wrong += off * off;
         norm += fmax(along * along, slope * slope);
     }
@@ -201,6 +205,7 @@ static ds_status gradcheck_gradient(gradcheck *self)
     DS_CHECK(pass.finite, DS_ERR_DIVERGED,
              "loss or gradient is not finite at the point to be checked: found loss %g",
              shard.loss);
+    self->noise = 0x1p-19 * fabs(shard.loss);
     return DS_OK;
 }
 
@@ -227,9 +232,9 @@ static void gradcheck_reach(gradcheck *self)
     }
     for (size_t p = 0; p < layout->n_params; p++) {
         const ds_param *param = &layout->param[p];
-        double squares = param->trainable ? spec->kernels->squares(ds_param_floats(param),
-                                                                   self->grad + param->offset)
-                                          : 0;
+        double squares = ds_param_learns(param) ? spec->kernels->squares(ds_param_floats(param),
+                                                                         self->grad + param->offset)
+                                                : 0;
         double by_size = 0.25 / sqrt((double)param->rows);
         double by_loss = 0.2 * (double)self->shard->rows / sqrt(squares);
         double own = gradcheck_size(self, param), by_own = 0.5 * (own > 0 ? own : smallest);
@@ -268,7 +273,7 @@ static ds_status gradcheck_run(gradcheck *self, int directions, uint64_t seed, d
     DS_TRY(gradcheck_base(self));
     for (size_t p = 0; p < layout->n_params; p++) {
         out->error[p] = 0;
-        if (layout->param[p].trainable)
+        if (ds_param_learns(&layout->param[p]))
             DS_TRY(gradcheck_tensors(self, p, p + 1, directions, seed, &out->error[p]));
     }
     return gradcheck_tensors(self, 0, layout->n_params, directions, seed,
