@@ -93,9 +93,9 @@ struct ds_layer_ops {
     ds_status (*prepare)(ds_layer *self, ds_layer_builder *builder);
     ds_status (*forward)(const ds_layer *self, const ds_kernels *k, const float *params,
                          const ds_rows *rows);
-    /* For a layer that goes back through time or sums over the shard: called once for each shard of a pass, before the
-     * first gradient() of the layer, to leave in kept what gradient() and backward() start from.
-     * May read rows->shared. NULL: nothing to do. */
+    /* For a layer that goes back through time or sums over the shard: called once for each shard of
+     * a pass, before the first gradient() of the layer, to leave in kept what gradient() and
+     * backward() start from. May read rows->shared. NULL: nothing to do. */
     ds_status (*before)(const ds_layer *self, const ds_kernels *k, const float *params,
                         const ds_rows *rows);
     /* dx from dy. NULL: dx is dy as it lies. */

@@ -237,10 +237,10 @@ static void batchnorm_measure(const ds_layer *self, const ds_rows *rows, float *
 }
 
 /* sum of dy and of dy h into kept. */
-static ds_status batchnorm_before(const ds_layer *self, const ds_kernels *k, const float *params,
-                                  const ds_rows *rows)
+static ds_status batchnorm_before(const ds_layer *self, const ds_kernels *kernels,
+                                  const float *params, const ds_rows *rows)
 {
-    (void)k, (void)params;
+    (void)kernels, (void)params;
     const batchnorm_kept kept = batchnorm_keep(self, rows);
     size_t channels = batchnorm_channels(self);
     bool vector = ds_shape_elements(&self->in) == channels;
