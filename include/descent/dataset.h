@@ -67,8 +67,9 @@ DS_API const ds_format_ops *ds_format_find(const char *name);
 /* Local. Read one source. Errors: DATA naming file, place, found, expected; USAGE for what the
  * config's map says. */
 DS_API ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **out) DS_NODISCARD;
-/* Local. Read a file whose format is guessed from its content (csv, idx, hdf5); "-" is a csv on
- * stdin. request->source may be NULL, or a map of csv or hdf5 options to go by. Errors: DATA. */
+/* Local. Read a file whose format is guessed from its content and name; "-" is a csv (or libsvm) on
+ * stdin. request->source may be NULL, or the map of a source like it: its options, and its format
+ * where the file has no mark of its own (libsvm, cifar10, text, tokens). Errors: DATA. */
 DS_API ds_status ds_dataset_read_file(const char *path, const ds_read_request *request,
                                       ds_dataset **out) DS_NODISCARD;
 /* Local. An empty dataset in an arena of its own, for readers and for samples from memory. */

@@ -46,7 +46,7 @@ static bool compare_neutral(const compare_state *s, const char *path)
     static const char *const unless_steering[] = {"train.eval_every", "eval", NULL};
     static const char *const length[] = {"train.max_steps", "train.epochs", NULL};
     static const char *const batch[] = {"batch", NULL};
-    static const char *const paths[] = {".path", ".images", ".labels", NULL};
+    static const char *const paths[] = {".path", ".images", ".labels", ".inputs", ".targets", NULL};
     if (compare_among(always, path) || (!s->steer && compare_among(unless_steering, path)) ||
         (s->extend && compare_among(length, path)) || (s->batch && compare_among(batch, path)))
         return true;

@@ -49,10 +49,35 @@ ds_status ds_config_path(ds_config *self, const char *text, char **out)
     return DS_OK;
 }
 
+/* A file's name, or a list of them, made absolute in place. */
+static ds_status data_absolute(ds_config *self, ds_value *v)
+{
+    char *absolute = NULL;
+    for (size_t i = 0; v->kind == DS_VALUE_LIST && i < v->n; i++)
+        if (v->child[i]->kind == DS_VALUE_SCALAR)
+            DS_TRY(data_absolute(self, v->child[i]));
+    if (v->kind != DS_VALUE_SCALAR || ds_value_is_null(v))
+        return DS_OK;
+    DS_TRY(ds_config_path(self, v->text, &absolute));
+    v->text = absolute;
+    return DS_OK;
+}
+
+/* Is that the name of a file? Others' `inputs` name a data set inside one. */
+static bool data_is_path(const char *format, const char *key)
+{
+    static const char *const always[] = {"images", "labels", "path"};
+    if (strcmp(format, "npy") == 0 && (strcmp(key, "inputs") == 0 || strcmp(key, "targets") == 0))
+        return true;
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        if (strcmp(key, always[i]) == 0)
+            return true;
+    return false;
+}
+
 static ds_status data_source(ds_config *self, const char *key, const ds_value *raw, ds_value *map,
                              const ds_value **out)
 {
-    static const char *const paths[] = {"images", "labels", "path"};
     char found[96];
     ds_value *source = NULL;
     if (raw->kind != DS_VALUE_MAP)
@@ -65,14 +90,9 @@ static ds_status data_source(ds_config *self, const char *key, const ds_value *r
                              "synthetic",
                              key);
     DS_TRY(ds_value_copy(self->arena, key, raw, &source));
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        const ds_value *v = ds_value_find(source, paths[i]);
-        char *absolute = NULL;
-        if (ds_value_is_null(v) || v->kind != DS_VALUE_SCALAR)
-            continue;
-        DS_TRY(ds_config_path(self, v->text, &absolute));
-        DS_TRY(ds_config_put(self, source, paths[i], absolute, v));
-    }
+    for (size_t i = 0; i < source->n; i++)
+        if (data_is_path(format->text, source->child[i]->key))
+            DS_TRY(data_absolute(self, source->child[i]));
     *out = source;
     return ds_value_add(self->arena, map, source);
 }

@@ -251,17 +251,24 @@ const ds_option ds_config_watch_options[] = {
 /* What the owners of data and model read; listed here so that `descent list keys` is complete. */
 static const ds_option tables_source_options[] = {
     {.name = "format",
-     .choices = "idx, csv, hdf5, synthetic, text, tokens",
+     .choices = "idx, csv, hdf5, npy, libsvm, cifar10, cifar100, text, tokens, synthetic",
      .help = "how the data is kept"},
     {.name = "images", .choices = "path", .help = "idx: file of images, .gz or not"},
     {.name = "labels", .choices = "path", .help = "idx: file of labels"},
-    {.name = "path", .choices = "path", .help = "csv, hdf5: the file"},
+    {.name = "path", .choices = "path", .help = "the file; cifar10: a list of them, or a folder"},
     {.name = "target", .choices = "name or list", .help = "csv: column(s) to predict"},
     {.name = "header", .choices = "auto, true, false", .help = "csv: is the first line a header"},
-    {.name = "inputs", .choices = "name", .help = "hdf5: data set of the inputs"},
-    {.name = "targets", .choices = "name", .help = "hdf5: data set of the targets"},
+    {.name = "inputs", .choices = "name", .help = "hdf5: data set of the inputs; npy: their file"},
+    {.name = "targets",
+     .choices = "name",
+     .help = "hdf5: data set of the targets; npy: their file"},
     {.name = "kind", .choices = "lines, blobs, spirals, digits", .help = "synthetic: which"},
     {.name = "samples", .choices = "int >= 1", .help = "synthetic: how many"},
+    {.name = "features",
+     .choices = "int >= 0",
+     .help = "libsvm: how many a sample has; 0: as found"},
+    {.name = "base", .choices = "0, 1", .help = "libsvm: the first index"},
+    {.name = "vocab", .choices = "int >= 1", .help = "tokens: how many there are"},
     END,
 };
 static const ds_option tables_model_options[] = {

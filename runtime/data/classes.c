@@ -56,12 +56,12 @@ ds_status ds_read_labels(const ds_read_request *request, const char *where, cons
     if (request->kind == DS_TARGET_REAL)
         return classes_as_real(label, out);
     int32_t *kept = NULL;
-    DS_TRY(ds_arena_take(out->arena, out->n, sizeof *kept, "labels", &kept));
+    DS_TRY(ds_arena_take(out->arena, out->n, out->n_labels * sizeof *kept, "labels", &kept));
     int64_t top = 0;
     int64_t limit = request->n_classes == 0 ? CLASSES_MOST : (int64_t)request->n_classes;
-    for (size_t i = 0; i < out->n; i++) {
+    for (size_t i = 0; i < out->n * out->n_labels; i++) {
         if (label[i] < 0 || label[i] >= limit)
-            return classes_bad_label(request, where, i, label[i]);
+            return classes_bad_label(request, where, i / out->n_labels, label[i]);
         top = label[i] > top ? label[i] : top;
         kept[i] = (int32_t)label[i];
     }
@@ -116,6 +116,7 @@ static ds_status classes_items(const classes_job *job, const ds_dataset *out, cl
                                bool *integers)
 {
     const char *const *text = job->text;
+    const char *column = out->target_column == NULL ? NULL : out->target_column[0];
     size_t n_numbers = 0, n_integers = 0, broken = 0;
     for (size_t i = 0; i < out->n; i++) {
         bool number = false;
@@ -127,10 +128,10 @@ static ds_status classes_items(const classes_job *job, const ds_dataset *out, cl
             broken = i + 1;
     }
     DS_CHECK(n_numbers < out->n || n_integers == out->n, DS_ERR_DATA,
-             "%s:%zu: column '%s': class '%s' is no whole number; classes are integers or texts "
-             "(for real targets use a loss such as mse)",
-             job->where, job->line[broken - 1],
-             out->target_column == NULL ? "" : out->target_column[0], text[broken - 1]);
+             "%s:%zu: %s%s%sclass '%s' is no whole number; classes are integers or texts (for real "
+             "targets use a loss such as mse)",
+             job->where, job->line[broken - 1], column == NULL ? "" : "column '",
+             column == NULL ? "" : column, column == NULL ? "" : "': ", text[broken - 1]);
     *integers = n_integers == out->n;
     return DS_OK;
 }

@@ -200,11 +200,10 @@ static ds_status hdf5_classes(const hdf5_array *self, const ds_read_request *req
              "%s: dataset '%s' holds floating point numbers, expected integers: the loss takes "
              "classes",
              self->path, self->name);
-    DS_CHECK(ds_shape_elements(&self->sample) == 1, DS_ERR_DATA,
-             "%s: dataset '%s' has %zu targets a sample, expected one class", self->path,
-             self->name, ds_shape_elements(&self->sample));
-    int64_t *label = malloc(self->n * sizeof *label);
-    DS_CHECK(label != NULL, DS_ERR_NOMEM, "out of memory for %zu labels", self->n);
+    out->n_labels = ds_shape_elements(&self->sample);
+    size_t n = self->n * out->n_labels;
+    int64_t *label = malloc(n * sizeof *label);
+    DS_CHECK(label != NULL, DS_ERR_NOMEM, "out of memory for %zu labels", n);
     snprintf(where, sizeof where, "%s: dataset '%s'", self->path, self->name);
     ds_status status = hdf5_take(self, H5T_NATIVE_INT64, label);
     if (status == DS_OK)

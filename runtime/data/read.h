@@ -9,8 +9,8 @@
  * the training split (the config is wrong), DATA for others; DATA when n is 0. */
 ds_status ds_read_input(const ds_read_request *request, const char *where, size_t n,
                         const ds_shape *found, ds_dataset *out) DS_NODISCARD;
-/* Local. Targets from integers (n): labels for CLASS (0 <= label < n_classes when that is known),
- * real numbers (n, 1) for REAL. */
+/* Local. Targets from integers (n, out->n_labels): labels for CLASS (0 <= label < n_classes when
+ * that is known), real numbers (n, 1) for REAL. */
 ds_status ds_read_labels(const ds_read_request *request, const char *where, const int64_t *label,
                          ds_dataset *out) DS_NODISCARD;
 /* Local. Labels from texts (n), from the lines `line` (n) of a file: all integers: sorted by value;

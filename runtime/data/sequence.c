@@ -28,7 +28,9 @@ static ds_status sequence_check(const ds_read_request *request, const char *wher
 ds_status ds_sequence_cut(const ds_read_request *request, const char *where,
                           const ds_sequence *tokens, ds_dataset *out)
 {
-    DS_ASSERT(request->input != NULL);
+    DS_CHECK(request->input != NULL, DS_ERR_USAGE,
+             "%s: tokens are cut into windows of model.input's length: give a config with one",
+             where);
     DS_TRY(sequence_check(request, where, tokens));
     size_t length = ds_shape_elements(request->input), n = (tokens->n_tokens - 1) / length;
     uint8_t *bytes = NULL;
