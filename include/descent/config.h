@@ -10,6 +10,7 @@
 #include "descent/loss.h"
 #include "descent/lr.h"
 #include "descent/optim.h"
+#include "descent/problem.h"
 
 typedef struct ds_batch_config {
     int64_t size;
@@ -126,9 +127,10 @@ typedef struct ds_config {
     const char *name;
     uint64_t seed;
     ds_data_config data;
-    const ds_value *model;  /* {input, layers}, whatever was given */
-    const ds_value *preset; /* as it was given, where that names a preset; else NULL */
-    const ds_loss_ops *loss;
+    const ds_value *model;   /* {input, layers}, whatever was given; NULL with a problem */
+    const ds_value *preset;  /* as it was given, where that names a preset; else NULL */
+    const ds_value *problem; /* instead of model and loss, or NULL */
+    const ds_loss_ops *loss; /* with a problem: ds_problem_objective */
     const void *loss_options;
     size_t n_class_weights;    /* 0: classes count alike, or by their number (below) */
     const float *class_weight; /* (n_class_weights), not all 0 */

@@ -8,6 +8,7 @@
 
 #include "descent/layer.h"
 #include "descent/loss.h"
+#include "descent/problem.h"
 #include "descent/tree.h"
 
 typedef struct ds_model ds_model;
@@ -18,6 +19,13 @@ typedef struct ds_workspace ds_workspace;
  * place in the config. */
 DS_API ds_status ds_model_create(const ds_value *config, size_t targets,
                                  ds_model **out) DS_NODISCARD;
+/* Local. A problem instead of layers (problem.h), from the config's `problem` map: it has no
+ * layers, its initial values are of this seed whatever ds_model_init is given. */
+DS_API ds_status ds_model_create_problem(const ds_value *config, uint64_t seed,
+                                         ds_model **out) DS_NODISCARD;
+DS_API const ds_problem *ds_model_problem(const ds_model *self); /* NULL for layers */
+/* Local. Does a forward give outputs to judge, or only a loss? */
+DS_API bool ds_model_gives_outputs(const ds_model *self);
 DS_API void ds_model_destroy(ds_model **model);
 DS_API const ds_layout *ds_model_layout(const ds_model *self);
 DS_API size_t ds_model_n_layers(const ds_model *self);

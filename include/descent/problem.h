@@ -1,7 +1,7 @@
-/* Problems that are not networks: analytic functions and user plug-ins. A problem is a flat layout of
- * parameters, initial values, and loss and gradient of a shard; model.h makes a model of it, so that
- * pass, tree, optimizers and checkpoints are those of networks. One file and one line in problems.list
- * add a function. */
+/* Problems that are not networks: analytic functions and user plug-ins. A problem is a flat layout
+ * of parameters, initial values, and loss and gradient of a shard; model.h makes a model of it, so
+ * that pass, tree, optimizers and checkpoints are those of networks. One file and one line in
+ * problems.list add a function. */
 #ifndef DS_PROBLEM_H
 #define DS_PROBLEM_H
 

@@ -15,7 +15,8 @@ typedef struct ds_report ds_report;
 typedef struct ds_scores {
     size_t samples;
     double loss;
-    bool classes; /* accuracy and the tables below; else mae and r2 */
+    bool loss_only; /* nothing below: what is minimised gives no outputs */
+    bool classes;   /* accuracy and the tables below; else mae and r2 */
     double accuracy;
     double mae, r2; /* r2 is averaged over the targets */
     size_t n_classes;
@@ -108,6 +109,17 @@ typedef struct ds_linear_gap {
 } ds_linear_gap;
 DS_API ds_status ds_report_linear_gap(ds_report *self, int64_t step,
                                       const ds_linear_gap *gap) DS_NODISCARD;
+/* Local. DIR/trajectory.csv of a small problem without data: a line a point, step, the parameters
+ * (n, in these columns) and the loss there. The first call opens it: where the report goes on from
+ * a step, lines after that one are cut. Errors: WRITE. */
+typedef struct ds_trajectory {
+    size_t n;
+    const char *const *column;
+    const float *w; /* (n) */
+    double loss;
+} ds_trajectory;
+DS_API ds_status ds_report_point(ds_report *self, int64_t step,
+                                 const ds_trajectory *point) DS_NODISCARD;
 /* Local. Called once a step: the heartbeat of status.json and the progress line, at most about once
  * a second. */
 DS_API void ds_report_beat(ds_report *self, int64_t step, double loss, double samples_per_s);

@@ -51,6 +51,10 @@ static void eval_print_classes(const ds_scores *s, const char *const *names)
 
 static void eval_print(const char *split, const ds_scores *s, const char *const *names)
 {
+    if (s->loss_only) {
+        printf("%s: %zu samples, loss %.8g\n", split, s->samples, s->loss);
+        return;
+    }
     if (!s->classes) {
         printf("%s: %zu samples, loss %.8g, MAE %.8g, R2 %.6f\n", split, s->samples, s->loss,
                s->mae, s->r2);
@@ -85,7 +89,9 @@ static ds_status eval_print_json(const char *split, const ds_scores *s, const ch
     cJSON_AddStringToObject(o, "split", split);
     cJSON_AddNumberToObject(o, "samples", (double)s->samples);
     cJSON_AddNumberToObject(o, "loss", s->loss);
-    if (s->classes) {
+    if (s->loss_only) {
+        ; /* no more to say */
+    } else if (s->classes) {
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
         cJSON_AddItemToObject(o, "classes", eval_json_classes(s, names));
     } else {

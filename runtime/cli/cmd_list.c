@@ -47,6 +47,13 @@ static void list_losses(void)
         list_member(ds_loss_at(i)->name, ds_loss_at(i)->help, ds_loss_at(i)->options);
 }
 
+static void list_problems(void)
+{
+    list_member("every function", "takes these too", ds_problem_function_options());
+    for (size_t i = 0; ds_problem_at(i) != NULL; i++)
+        list_member(ds_problem_at(i)->name, ds_problem_at(i)->help, ds_problem_at(i)->options);
+}
+
 static void list_optimizers(void)
 {
     for (size_t i = 0; ds_optim_at(i) != NULL; i++)
@@ -97,9 +104,10 @@ static const struct {
     const char *name;
     void (*print)(void);
 } list_table[] = {
-    {"keys", list_keys},       {"layers", list_layers},         {"presets", list_presets},
-    {"losses", list_losses},   {"optimizers", list_optimizers}, {"schedules", list_schedules},
-    {"formats", list_formats}, {"strategies", list_strategies}, {"codecs", list_codecs},
+    {"keys", list_keys},         {"layers", list_layers},         {"presets", list_presets},
+    {"losses", list_losses},     {"problems", list_problems},     {"optimizers", list_optimizers},
+    {"schedules", list_schedules}, {"formats", list_formats}, {"strategies", list_strategies},
+    {"codecs", list_codecs},
     {"kernels", list_kernels}};
 enum { LIST_TABLES = sizeof list_table / sizeof *list_table };
 
@@ -124,7 +132,8 @@ static ds_status list_run(ds_world *world, int argc, char **argv)
     const char *closest = met ? NULL : ds_closest(wanted, LIST_TABLES, names);
     DS_CHECK(
         met, DS_ERR_USAGE,
-        "list: unknown '%s'%s%s%s; expected keys, layers, presets, losses, optimizers, schedules, "
+        "list: unknown '%s'%s%s%s; expected keys, layers, presets, losses, problems, optimizers, "
+        "schedules, "
         "formats, strategies, codecs or kernels",
         wanted, closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
         closest == NULL ? "" : "')");
@@ -135,7 +144,8 @@ extern const ds_command ds_command_list;
 const ds_command ds_command_list = {
     .name = "list",
     .usage =
-        "list [keys|layers|presets|losses|optimizers|schedules|formats|strategies|codecs|kernels]",
+        "list [keys|layers|presets|losses|problems|optimizers|schedules|formats|strategies|codecs|"
+        "kernels]",
     .help = "Everything a config can name, with options, types, ranges and defaults; keys: the "
             "config's own.\n",
     .run = list_run,

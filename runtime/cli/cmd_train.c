@@ -58,7 +58,7 @@ static ds_status train_place(train *self)
 {
     ds_auto(ds_config) config = NULL;
     DS_TRY(ds_config_create(self->text, self->path, self->set.n, self->set.item, &config));
-    if (config->data.train == NULL)
+    if (config->data.train == NULL && config->problem == NULL)
         return ds_value_fail(config->root,
                              "no training data: expected a source in data.train, such as "
                              "{format: csv, path: FILE, target: COLUMN}");

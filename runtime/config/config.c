@@ -109,11 +109,8 @@ static ds_status config_take(ds_config *self, const ds_value *tree)
 {
     ds_raw_root raw = {0};
     ds_value *root = NULL;
-    char seed[32], found[96];
+    char seed[32];
     DS_TRY(ds_options_parse(ds_config_root_options, tree, "config", self->arena, &raw));
-    if (raw.model->kind != DS_VALUE_MAP)
-        return ds_value_fail(raw.model, "model is %s, expected a map with input and layers",
-                             ds_value_describe(raw.model, sizeof found, found));
     DS_TRY(ds_value_group(self->arena, DS_VALUE_MAP, NULL, &root));
     DS_TRY(config_name(self, ds_value_find(tree, "name"), raw.name));
     self->seed = (uint64_t)raw.seed;
@@ -121,8 +118,7 @@ static ds_status config_take(ds_config *self, const ds_value *tree)
     DS_TRY(ds_config_put(self, root, "name", self->name, ds_value_find(tree, "name")));
     DS_TRY(ds_config_put(self, root, "seed", seed, ds_value_find(tree, "seed")));
     DS_TRY(ds_config_take_data(self, raw.data, root));
-    DS_TRY(ds_config_take_model(self, raw.model, root));
-    DS_TRY(ds_config_take_loss(self, raw.loss, root));
+    DS_TRY(ds_config_take_subject(self, &raw, tree, root));
     DS_TRY(ds_config_take_batch(self, raw.batch, root));
     DS_TRY(ds_config_take_optimizer(self, raw.optimizer, root));
     DS_TRY(ds_config_take_lr(self, raw.lr, root));

@@ -42,6 +42,8 @@ static bool compare_neutral(const compare_state *s, const char *path)
                                          "data.test",
                                          "compute.strict",
                                          "watch",
+                                         "problem.record_every",
+                                         "problem.plugin",
                                          NULL};
     static const char *const unless_steering[] = {"train.eval_every", "eval", NULL};
     static const char *const length[] = {"train.max_steps", "train.epochs", NULL};

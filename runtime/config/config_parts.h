@@ -25,8 +25,8 @@ bool ds_config_edit_covers(const char *edit, const char *path);
 typedef struct ds_raw_root {
     const char *name;
     int64_t seed;
-    const ds_value *data, *model, *loss, *batch, *optimizer, *lr, *sync, *compute, *train, *eval,
-        *stop, *checkpoint, *watch;
+    const ds_value *data, *model, *problem, *loss, *batch, *optimizer, *lr, *sync, *compute, *train,
+        *eval, *stop, *checkpoint, *watch;
 } ds_raw_root;
 typedef struct ds_raw_data {
     const ds_value *train, *test, *validation, *augment;
@@ -129,6 +129,9 @@ void ds_config_count_text(const ds_count *count, char text[DS_COUNT_TEXT]);
  * map to `root`. */
 ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_model(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
+/* Local. model and loss, or problem, whichever is there. */
+ds_status ds_config_take_subject(ds_config *self, const ds_raw_root *raw, const ds_value *tree,
+                                 ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_batch(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw,

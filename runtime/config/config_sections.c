@@ -7,6 +7,14 @@
 
 enum { MOST_SHARDS = 1 << 20 };
 
+/* A function of its parameters alone: samples are only positions, and few of them do as well as
+ * many; an epoch is a step. */
+enum { SECTIONS_POSITIONS = 8 };
+static bool sections_without_data(const ds_config *self)
+{
+    return self->problem != NULL && self->data.train == NULL;
+}
+
 static void sections_place(ds_value *to, const ds_value *from)
 {
     if (from == NULL)
@@ -100,6 +108,8 @@ ds_status ds_config_take_batch(ds_config *self, const ds_value *raw, ds_value *r
     ds_value *map = NULL;
     char text[32] = "ranks";
     DS_TRY(ds_options_parse(ds_config_batch_options, raw, "batch", self->arena, &b));
+    if (sections_without_data(self) && ds_value_is_null(ds_value_find(raw, "size")))
+        b.size = SECTIONS_POSITIONS;
     self->batch = (ds_batch_config){.size = b.size, .accumulate = b.accumulate};
     DS_TRY(sections_read_shards(&self->batch, b.shards));
     int64_t total = self->batch.shards * b.accumulate;
@@ -182,9 +192,9 @@ void ds_config_count_text(const ds_count *count, char text[DS_COUNT_TEXT])
         snprintf(text, DS_COUNT_TEXT, "0");
 }
 
-static ds_status sections_eval_every(ds_train_config *train, const ds_value *v)
+static ds_status sections_eval_every(ds_train_config *train, bool data, const ds_value *v)
 {
-    ds_count count = {.n = 1, .in_epochs = true};
+    ds_count count = {.n = data ? 1 : 0, .in_epochs = data};
     if (v != NULL)
         DS_TRY(ds_config_count(v, "train: eval_every",
                                "a count such as 1 epoch, 100 steps or 0 (only at the end)",
@@ -235,7 +245,7 @@ ds_status ds_config_take_train(ds_config *self, const ds_value *raw, ds_value *r
     if (t.epochs == 0 && t.max_steps == 0)
         return ds_value_fail(raw, "train: no end: epochs and max_steps are both 0 or missing, "
                                   "expected one of them, as epochs: 5 or max_steps: 1000");
-    DS_TRY(sections_eval_every(train, t.eval_every));
+    DS_TRY(sections_eval_every(train, !sections_without_data(self), t.eval_every));
     ds_config_count_text(&(ds_count){train->eval_every, train->eval_in_epochs}, text);
     DS_TRY(ds_config_open(self, "train", raw, root, &map));
     DS_TRY(ds_config_put(self, map, "epochs", "", NULL)); /* keeps the order */

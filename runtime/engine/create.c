@@ -16,11 +16,17 @@ static ds_status create_lowest_isa(ds_world *world, int *lowest)
 
 static ds_status create_model(ds_trainer *self)
 {
+    ds_config *config = self->config;
     ds_model_destroy(&self->model);
-    DS_TRY(ds_model_create(self->config->model, 0, &self->model));
-    self->positions = ds_model_positions(self->model, self->config->loss->target);
-    const ds_value *data = ds_value_find(self->config->root, "data");
-    return ds_augment_check(&self->config->data.augment, ds_model_input(self->model),
+    if (config->problem != NULL) {
+        DS_TRY(ds_model_create_problem(config->problem, config->seed, &self->model));
+        config->loss = ds_problem_objective(ds_model_problem(self->model)->target);
+    } else {
+        DS_TRY(ds_model_create(config->model, 0, &self->model));
+    }
+    self->positions = ds_model_positions(self->model, config->loss->target);
+    const ds_value *data = ds_value_find(config->root, "data");
+    return ds_augment_check(&config->data.augment, ds_model_input(self->model),
                             ds_value_find(data, "augment"));
 }
 
@@ -56,7 +62,8 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, in
              compute->kernels);
     DS_TRY(ds_kernels_set_threads((int)compute->threads));
     ds_numerics_read(self->products, (int)compute->threads, &self->numerics);
-    return create_model(self);
+    DS_TRY(create_model(self));
+    return create_problem_fits(self, spec);
 }
 
 /* Other numerics, other bits: no run may mix them. */
@@ -277,6 +284,7 @@ static ds_status create_all(ds_trainer *self, const ds_trainer_spec *spec)
     DS_TRY(ds_agree(self->world, mine));
     DS_TRY(ds_watch_arm(self->world, self->config->watch.timeout));
     DS_TRY(create_numerics(self));
+    DS_TRY(create_problem_same(self));
     ds_kept_data kept = {.normalizer = &self->kept,
                          .n_classes = self->names[DS_NAMES_CLASSES].n,
                          .class_name = self->names[DS_NAMES_CLASSES].name,

@@ -71,7 +71,10 @@ ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec, const ds_ke
     bool memory = spec->train != NULL || spec->test != NULL;
     if (!memory && (!spec->inference || spec->evaluate) && self->config->data.train != NULL)
         return create_data_splits(self, spec, kept);
+    const ds_problem *problem = ds_model_problem(self->model);
     ds_status mine = create_data_empty_splits(kept, &self->splits);
+    if (mine == DS_OK && problem != NULL && !problem->reads_data)
+        return ds_agree(self->world, create_problem_data(self, &self->splits->train));
     if (mine == DS_OK)
         mine = create_data_memory(self, spec->train, &self->splits->train);
     if (mine == DS_OK)
@@ -119,6 +122,8 @@ static ds_status create_data_range(const ds_trainer *self, const ds_dataset *dat
 /* Token ids must be rows of the first layer's table, on all ranks before the first step. */
 static ds_status create_data_ids(const ds_trainer *self, const ds_dataset *data, const char *split)
 {
+    if (ds_model_n_layers(self->model) == 0)
+        return DS_OK;
     const ds_layer *first = ds_model_layer(self->model, 0);
     for (size_t i = 1; first->ops->view && i < ds_model_n_layers(self->model); i++)
         first = ds_model_layer(self->model, i);

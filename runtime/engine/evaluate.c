@@ -87,6 +87,8 @@ static void evaluate_count(const evaluation *e, size_t n, double *sums)
 {
     ds_trainer *t = e->trainer;
     size_t stride;
+    if (!ds_model_gives_outputs(t->model))
+        return;
     const float *z = ds_workspace_output(t->evaluating, &stride);
     double (*link)(double) = t->config->loss->link;
     for (size_t i = 0; i < n; i++, z += stride) {
@@ -145,6 +147,9 @@ static void evaluate_scores(const evaluation *e, const double *total, ds_scores 
     *out = (ds_scores){.samples = e->data->n,
                        .loss = total[0] / class_weights_of_split(t, e->data),
                        .classes = e->data->kind == DS_TARGET_CLASS};
+    out->loss_only = !ds_model_gives_outputs(t->model);
+    if (out->loss_only)
+        return;
     if (out->classes) {
         int64_t right = 0;
         for (size_t c = 0; c < e->classes; c++)
@@ -236,6 +241,9 @@ static ds_status evaluate_outputs(const evaluation *e, float *out)
 ds_status ds_trainer_predict_data(ds_trainer *self, const ds_dataset *data, float *out)
 {
     const ds_normalizer none = {.scale = 1};
+    DS_CHECK(ds_model_gives_outputs(self->model), DS_ERR_USAGE,
+             "problem '%s' gives no outputs: there is nothing to predict",
+             ds_model_problem(self->model)->name);
     evaluation e =
         evaluate_plan(self, data, self->splits != NULL ? &self->splits->normalizer : &none);
     DS_TRY(evaluate_params(&e));

@@ -227,6 +227,7 @@ static ds_status fit_step(fit *self, int *word)
     *word = outcome.word;
     fit_measure(self, samples);
     fit_log(self, &outcome, lr);
+    fit_note(self, trajectory_add(t, self->spec->report));
     return fit_sharpness(self);
 }
 
@@ -340,6 +341,7 @@ ds_status ds_trainer_fit(ds_trainer *self, const ds_fit_spec *spec, const char *
     DS_TRY(fit_recall_best(&run));
     if (self->step == 0 && (self->config->checkpoint.initial || self->initialised))
         DS_TRY(fit_save(&run));
+    fit_note(&run, trajectory_add(self, spec->report));
     while (!ds_trainer_finished(self)) {
         int word = WORD_GO;
         DS_TRY(fit_step(&run, &word));

@@ -212,6 +212,19 @@ static void snapshot_skips(snapshot *self)
     snapshot_vector(self, "/spike/grad_norm", DS_F64, t->spike.n, t->spike.norm);
 }
 
+/* Which plug-in made the numbers. */
+static ds_status snapshot_problem(snapshot *self)
+{
+    const ds_problem *problem = ds_model_problem(self->trainer->model);
+    char *text = NULL;
+    if (problem == NULL || problem->file == NULL)
+        return DS_OK;
+    snapshot_text(self, "plugin", problem->file);
+    DS_TRY(ds_arena_printf(self->arena, &text, "%016" PRIx64, problem->identity));
+    snapshot_text(self, "plugin_hash", text);
+    return DS_OK;
+}
+
 static ds_status snapshot_run(snapshot *self)
 {
     const ds_trainer *t = self->trainer;
@@ -236,6 +249,7 @@ static ds_status snapshot_run(snapshot *self)
     snapshot_int(self, "epoch_step", t->step % (int64_t)t->plan->steps_per_epoch);
     snapshot_int(self, "history_stride", t->history.stride);
     snapshot_real(self, "input_scale", (double)t->splits->normalizer.scale);
+    DS_TRY(snapshot_problem(self));
     snapshot_stopping(self);
     snapshot_rate(self);
     snapshot_skips(self);

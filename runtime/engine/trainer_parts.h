@@ -110,6 +110,12 @@ ds_status memory_check(const ds_trainer *self) DS_NODISCARD;
 ds_status create_data(ds_trainer *self, const ds_trainer_spec *spec,
                       const ds_kept_data *kept) DS_NODISCARD;
 ds_status create_data_fits(const ds_trainer *self) DS_NODISCARD;
+/* create_problem.c. Local: does the config have the data that its problem wants? Collective: have
+ * all ranks the same plug-in? Local: a sample a position of the batch, for a problem without data.
+ */
+ds_status create_problem_fits(const ds_trainer *self, const ds_trainer_spec *spec) DS_NODISCARD;
+ds_status create_problem_same(ds_trainer *self) DS_NODISCARD;
+ds_status create_problem_data(const ds_trainer *self, ds_dataset **out) DS_NODISCARD;
 /* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and
  * verdicts. */
 ds_status gradient_of_batch(ds_trainer *self, const batch_source *batch) DS_NODISCARD;
@@ -214,6 +220,10 @@ bool stopping_after_eval(stopping *self, const ds_stop_config *rules, int64_t st
 ds_status rate_create(ds_trainer *self) DS_NODISCARD;
 void rate_after_step(ds_trainer *self, double loss);
 void rate_after_eval(ds_trainer *self, double loss);
+
+/* trajectory.c. Local, on rank 0 (report NULL elsewhere): the point of this step, where it is to be
+ * recorded. */
+ds_status trajectory_add(ds_trainer *self, ds_report *report) DS_NODISCARD;
 
 /* history.c. Local. */
 ds_status history_create(ds_arena *arena, history *self) DS_NODISCARD;

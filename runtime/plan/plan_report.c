@@ -125,8 +125,25 @@ static void plan_report_head(const ds_plan *plan, const ds_config *config, const
                 config->sync.local_after.n > 0 ? " after sync.local_after" : "");
 }
 
+static void plan_report_tensors(const ds_model *model, FILE *out)
+{
+    const ds_layout *layout = ds_model_layout(model);
+    fprintf(out, "problem %s\n%-32s %-14s %12s\n", ds_model_problem(model)->name, "tensor", "shape",
+            "parameters");
+    for (size_t p = 0; p < layout->n_params; p++) {
+        char shape[DS_SHAPE_TEXT];
+        fprintf(out, "%-32s %-14s %12zu\n", layout->param[p].name,
+                ds_shape_text(&layout->param[p].shape, shape),
+                ds_shape_elements(&layout->param[p].shape));
+    }
+}
+
 static void plan_report_layers(const ds_model *model, FILE *out)
 {
+    if (ds_model_problem(model) != NULL) {
+        plan_report_tensors(model, out);
+        return;
+    }
     fprintf(out, "%-20s %-12s %-14s %-14s %12s\n", "layer", "kind", "input", "output",
             "parameters");
     for (size_t i = 0; i < ds_model_n_layers(model); i++) {

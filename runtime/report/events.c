@@ -11,7 +11,8 @@
 
 struct ds_report {
     char *dir;
-    FILE *metrics;
+    FILE *metrics, *trajectory;
+    int64_t from_step;
     progress progress;
     bool saved; /* metrics.jsonl knows the checkpoint that the run goes on from */
     int64_t start_ns, beat_ns;
@@ -30,6 +31,7 @@ ds_status ds_report_create(const ds_report_spec *spec, ds_report **out)
     ds_auto(ds_report) guard = self;
     progress_open(&self->progress, spec->quiet, spec->total_steps);
     self->start_ns = ds_clock_ns();
+    self->from_step = spec->from_step;
     if (spec->dir != NULL) {
         self->dir = strdup(spec->dir);
         DS_CHECK(self->dir != NULL, DS_ERR_NOMEM, "out of memory for the report");
@@ -50,6 +52,8 @@ void ds_report_destroy(ds_report **report)
         return;
     if (self->metrics != NULL)
         fclose(self->metrics);
+    if (self->trajectory != NULL)
+        fclose(self->trajectory);
     progress_close(&self->progress);
     free(self->dir);
     free(self);
@@ -142,7 +146,9 @@ ds_status ds_report_eval(ds_report *self, int64_t step, const char *split, const
     event_number(e, "step", (double)step);
     cJSON_AddStringToObject(e, "split", split);
     event_number(e, "loss", s->loss);
-    if (s->classes) {
+    if (s->loss_only) {
+        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.6g", step, split, s->loss);
+    } else if (s->classes) {
         event_number(e, "accuracy", s->accuracy);
         progress_say(&self->progress, "step %" PRId64 "  %s: loss %.4f, accuracy %.2f %%", step,
                      split, s->loss, 100 * s->accuracy);
@@ -163,6 +169,15 @@ ds_status ds_report_checkpoint(ds_report *self, int64_t step, const char *path)
     event_number(e, "step", (double)step);
     cJSON_AddStringToObject(e, "path", path);
     return event_write(self, e);
+}
+
+ds_status ds_report_point(ds_report *self, int64_t step, const ds_trajectory *point)
+{
+    if (self == NULL || self->dir == NULL)
+        return DS_OK;
+    if (self->trajectory == NULL)
+        DS_TRY(trajectory_open(self->dir, self->from_step, point, &self->trajectory));
+    return step <= self->from_step ? DS_OK : trajectory_write(self->trajectory, step, point);
 }
 
 ds_status ds_report_skip(ds_report *self, int64_t step, const char *why)

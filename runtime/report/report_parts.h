@@ -44,6 +44,13 @@ void progress_close(progress *self);
 /* Replace DIR/name atomically. */
 ds_status report_replace(const char *dir, const char *name, const char *text) DS_NODISCARD;
 
+/* Keep of DIR/trajectory.csv the whole lines up to `from_step` (-1: nothing), and append from
+ * there.
+ */
+ds_status trajectory_open(const char *dir, int64_t from_step, const ds_trajectory *point,
+                          FILE **out) DS_NODISCARD;
+ds_status trajectory_write(FILE *file, int64_t step, const ds_trajectory *point) DS_NODISCARD;
+
 /* Keep of DIR/metrics.jsonl the whole lines up to `from_step` (-1: nothing), and append from there.
  * *saved: among them is the checkpoint of from_step. */
 ds_status metrics_open(const char *dir, int64_t from_step, FILE **out, bool *saved) DS_NODISCARD;

@@ -68,8 +68,8 @@ static ds_status run_dir_remove_checkpoints(const char *dir)
     return status;
 }
 
-static const char *const run_dir_files[] = {"latest", "best", "metrics.jsonl", "status.json",
-                                            "config.yaml"};
+static const char *const run_dir_files[] = {"latest",      "best",           "metrics.jsonl",
+                                            "status.json", "trajectory.csv", "config.yaml"};
 enum { RUN_DIR_FILES = sizeof run_dir_files / sizeof *run_dir_files };
 
 ds_status ds_run_dir_clear(const char *dir)

@@ -27,6 +27,7 @@ typedef struct gradcheck {
     float *base;   /* (rows, out) the outputs there, where the loss has kinks; else NULL */
     double *reach; /* (n_params): the largest step of an element */
     double noise;  /* of a slope: the loss's own rounding */
+    double loss;   /* at the base point */
 } gradcheck;
 
 static ds_rows gradcheck_rows(const gradcheck *self, size_t l)
@@ -60,9 +61,10 @@ static ds_status gradcheck_base(gradcheck *self)
         DS_TRY(self->held[l] != NULL ? gradcheck_hold(self, l, &rows)
                                      : ds_workspace_layer(self->w, l, self->params, &rows));
     }
+    if (self->base == NULL)
+        return DS_OK;
     ds_rows last = gradcheck_rows(self, m->n_layers - 1);
-    if (self->base != NULL)
-        memcpy(self->base, last.y, last.n * last.y_stride * sizeof *self->base);
+    memcpy(self->base, last.y, last.n * last.y_stride * sizeof *self->base);
     return DS_OK;
 }
 
@@ -72,6 +74,8 @@ static ds_status gradcheck_loss(gradcheck *self, double *out)
     const ds_workspace_spec *spec = &self->w->spec;
     const ds_model *m = spec->model;
     ds_rows rows = {.n = 0};
+    if (m->problem != NULL)
+        return ds_objective_loss(self->w, self->point, 0, self->shard, out);
     for (size_t l = 0; l < m->n_layers; l++) {
         rows = gradcheck_rows(self, l);
         if (self->held[l] != NULL)
@@ -206,7 +210,21 @@ static ds_status gradcheck_gradient(gradcheck *self)
              "loss or gradient is not finite at the point to be checked: found loss %g",
              shard.loss);
     self->noise = 0x1p-19 * fabs(shard.loss);
+    self->loss = shard.loss;
     return DS_OK;
+}
+
+/* A problem's loss may be of any size, and its parameters alone give it, in double: the step moves
+ * the loss by a part of itself, and is a power of two, so that points in float32 lie where they
+ * should. */
+static double gradcheck_problem_reach(const gradcheck *self, double own, double slope)
+{
+    double most = 0.5 * (own > 0 && own < (double)INFINITY ? own : 0.5), least = most / 1024;
+    double by_loss = slope > 0 ? 0.2 * fabs(self->loss) / slope : most;
+    double reach = by_loss < least ? least : by_loss < most ? by_loss : most;
+    int exponent = 0;
+    frexp(reach, &exponent);
+    return ldexp(0.5, exponent);
 }
 
 /* Root mean square of a tensor's elements. */
@@ -240,6 +258,8 @@ static void gradcheck_reach(gradcheck *self)
         double own = gradcheck_size(self, param), by_own = 0.5 * (own > 0 ? own : smallest);
         self->reach[p] = squares > 0 && by_loss < by_size ? by_loss : by_size;
         self->reach[p] = by_own < self->reach[p] ? by_own : self->reach[p];
+        if (spec->model->problem != NULL)
+            self->reach[p] = gradcheck_problem_reach(self, own, sqrt(squares));
     }
 }
 
@@ -257,11 +277,11 @@ static ds_status gradcheck_room(gradcheck *self)
                                  ds_shape_elements(&m->layer[l].in) * sizeof(float), "base points",
                                  &self->held[l]));
     memcpy(self->point, self->params, n * sizeof(float));
+    if (m->problem != NULL || self->w->spec.loss->piece == NULL)
+        return DS_OK;
     size_t stride = m->layer[m->n_layers - 1].y_stride;
-    if (self->w->spec.loss->piece != NULL)
-        DS_TRY(ds_arena_take(self->arena, self->shard->rows, stride * sizeof(float), "outputs",
-                             &self->base));
-    return DS_OK;
+    return ds_arena_take(self->arena, self->shard->rows, stride * sizeof(float), "outputs",
+                         &self->base);
 }
 
 static ds_status gradcheck_run(gradcheck *self, int directions, uint64_t seed, ds_gradcheck *out)

@@ -14,7 +14,9 @@ typedef struct ds_initial {
 
 struct ds_model {
     ds_arena *arena;
+    ds_problem *problem; /* instead of layers, or NULL; owned */
     ds_shape input;
+    ds_shape output; /* of a problem */
     size_t n_layers;
     ds_layer *layer;
     ds_layout layout;

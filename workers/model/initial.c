@@ -67,6 +67,10 @@ static void initial_fill(const ds_param *param, const ds_initial *initial, uint6
 
 void ds_model_init(const ds_model *self, uint64_t seed, float *flat)
 {
+    if (self->problem != NULL) {
+        memcpy(flat, self->problem->initial, self->layout.n_floats * sizeof *flat);
+        return;
+    }
     memset(flat, 0, self->layout.n_floats * sizeof *flat);
     for (size_t p = 0; p < self->layout.n_params; p++) {
         const ds_param *param = &self->layout.param[p];

@@ -5,6 +5,7 @@ void ds_model_destroy(ds_model **model)
 {
     if (*model == NULL)
         return;
+    ds_problem_destroy(&(*model)->problem);
     ds_arena *arena = (*model)->arena; /* holds the model itself */
     *model = NULL;
     ds_arena_destroy(&arena);
@@ -32,7 +33,7 @@ const ds_shape *ds_model_input(const ds_model *self)
 
 const ds_shape *ds_model_output(const ds_model *self)
 {
-    return &self->layer[self->n_layers - 1].out;
+    return self->problem != NULL ? &self->output : &self->layer[self->n_layers - 1].out;
 }
 
 size_t ds_model_positions(const ds_model *self, ds_target_kind kind)

@@ -298,6 +298,8 @@ ds_status ds_model_gradient(ds_workspace *self, const float *params, ds_pass *pa
 {
     const ds_model *m = self->spec.model;
     DS_TRY(pass_check(self, pass));
+    if (m->problem != NULL)
+        return ds_objective_gradient(self, params, pass);
     DS_TRY(pass_forward(self, params, pass));
     pass->finite = pass_loss(self, pass);
     int side = 0;
@@ -319,6 +321,8 @@ ds_status ds_model_forward(ds_workspace *self, const float *params, size_t n,
 {
     DS_ASSERT(n <= self->spec.rows);
     const ds_model *m = self->spec.model;
+    if (m->problem != NULL)
+        return ds_objective_forward(self, params, n, targets, sum);
     ds_shard block = {.first_row = 0, .rows = n};
     for (size_t l = 0; l < m->n_layers; l++) {
         ds_rows rows = ds_workspace_rows(self, l, 0, 0, &block);

@@ -28,6 +28,8 @@ struct ds_workspace {
     size_t probed[2];    /* shard rows for which fused additions were probed */
     ds_fused *fused;     /* (n_params) */
     size_t panel_floats; /* size of a scratch block */
+    float *output;       /* (rows, output_stride) of a problem, as it predicts */
+    size_t output_stride;
 };
 
 /* Rows of a parameter whose gradient is summed over all shards before the next. */
@@ -48,6 +50,15 @@ ds_status ds_workspace_before(const ds_workspace *self, size_t l, const float *p
                               ds_rows *rows, bool *filled);
 ds_status ds_workspace_backward(const ds_workspace *self, size_t l, const float *params,
                                 ds_rows *rows, bool *filled);
+/* objective.c: the same of a model that is a problem. */
+ds_status ds_objective_gradient(ds_workspace *self, const float *params,
+                                ds_pass *pass) DS_NODISCARD;
+ds_status ds_objective_forward(ds_workspace *self, const float *params, size_t n,
+                               const ds_targets *targets, double *sum) DS_NODISCARD;
+ds_status ds_objective_loss(const ds_workspace *self, const float *params, int64_t step,
+                            const ds_shard *shard, double *loss) DS_NODISCARD;
+ds_status ds_objective_diagnose(ds_workspace *self, const float *params, int64_t step,
+                                const ds_shard *shard, ds_diagnosis *out) DS_NODISCARD;
 /* dx of layer l has the block of dy. */
 static inline bool ds_layer_dx_in_place(const ds_layer *layer)
 {

@@ -204,8 +204,11 @@ ds_status ds_model_diagnose(ds_workspace *self, const float *params, int64_t ste
 {
     DS_ASSERT(self->spec.training && self->spec.loss != NULL);
     *out = (ds_diagnosis){0};
+    const bool problem = self->spec.model->problem != NULL;
     replay d = {.w = self, .params = params, .step = step, .shard = shard, .out = out};
     replay_params(&d);
+    if (!d.found && problem)
+        return ds_objective_diagnose(self, params, step, shard, out);
     if (!d.found && shard->rows > 0)
         DS_TRY(replay_forward(&d));
     if (!d.found && shard->rows > 0)

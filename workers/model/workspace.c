@@ -169,6 +169,21 @@ static ds_status workspace_backward(ds_workspace *self)
     return DS_OK;
 }
 
+/* Whole flat blocks: a problem gives a shard's gradient at once. */
+static ds_status workspace_problem(ds_workspace *self)
+{
+    const ds_model *m = self->spec.model;
+    self->output_stride = (m->problem->outputs + 15) / 16 * 16;
+    DS_TRY(workspace_block(self, self->spec.rows,
+                           m->problem->gives_outputs ? self->output_stride : 0, &self->output));
+    self->panel_floats = m->layout.n_floats;
+    for (self->depth = 1; self->depth < DS_MAX_DEPTH - 1 && self->spec.shards >> self->depth > 0;)
+        self->depth++;
+    for (int i = 0; i < self->depth && self->spec.training; i++)
+        DS_TRY(workspace_block(self, 1, self->panel_floats, &self->scratch[i]));
+    return DS_OK;
+}
+
 static ds_status workspace_blocks(ds_workspace *self)
 {
     const ds_model *m = self->spec.model;
@@ -176,6 +191,8 @@ static ds_status workspace_blocks(ds_workspace *self)
     DS_TRY(workspace_block(self, self->spec.rows, ds_shape_stride(&m->input), &input));
     if (self->arena != NULL)
         self->act[0] = input;
+    if (m->problem != NULL)
+        return workspace_problem(self);
     size_t scratch = 0;
     for (size_t l = 0; l < m->n_layers; l++)
         scratch = m->layer[l].scratch > scratch ? m->layer[l].scratch : scratch;
@@ -280,6 +297,10 @@ float *ds_workspace_input(ds_workspace *self, size_t *stride)
 
 const float *ds_workspace_output(const ds_workspace *self, size_t *stride)
 {
+    if (self->spec.model->problem != NULL) {
+        *stride = self->output_stride;
+        return self->output;
+    }
     *stride = self->stride[self->spec.model->n_layers];
     return self->act[self->spec.model->n_layers];
 }

@@ -1,9 +1,9 @@
 /* Analytic functions: what all of them share. Parameters are one tensor w of n numbers; the loss of
- * every sample is f(w), so a shard of n samples gives n f(w) and n f'(w), in double, rounded to float32
- * once. With noise, sample p of step t has the loss f(w) + noise z.w, z drawn by (seed, t, p): its
- * gradient is f' + noise z, as an estimate from data would be, and batches of 1, 8 and 64 differ as
- * single-sample, mini-batch and batch descent do. Evaluation has no noise. Cost: one evaluation a
- * shard, and n draws a sample where there is noise. */
+ * every sample is f(w), so a shard of n samples gives n f(w) and n f'(w), in double, rounded to
+ * float32 once. With noise, sample p of step t has the loss f(w) + noise z.w, z drawn by (seed, t,
+ * p): its gradient is f' + noise z, as an estimate from data would be, and batches of 1, 8 and 64
+ * differ as single-sample, mini-batch and batch descent do. Evaluation has no noise. Cost: one
+ * evaluation a shard, and n draws a sample where there is noise. */
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -36,7 +36,6 @@ static const ds_option analytic_table[] = {
     {.name = "dims",
      .type = DS_OPTION_INT,
      .offset = offsetof(analytic_options, dims),
-     .fallback = "0",
      .min = 1,
      .max = ANALYTIC_MOST,
      .help = "how many parameters; default: as many as start has, else 2"},
@@ -74,21 +73,19 @@ static ds_status analytic_count(const ds_problem *self, const ds_value *map,
     const ds_value *dims = ds_value_find(map, "dims");
     const ds_value *start = o->start;
     if (start != NULL && (start->kind != DS_VALUE_LIST || start->n == 0))
-        return ds_value_fail(start, "problem %s: start is %s, expected a list of numbers",
-                             self->name, ds_value_describe(start, sizeof found, found));
-    size_t n = o->dims > 0                       ? (size_t)o->dims
-               : start != NULL && ops->many_dims ? start->n
-                                                 : 2;
+        return ds_value_fail(
+            start, "problem %s: start is %s, expected a list of numbers", self->name,
+            start->kind == DS_VALUE_LIST ? "empty" : ds_value_describe(start, sizeof found, found));
+    size_t n = o->dims > 0 ? (size_t)o->dims : start != NULL && ops->many_dims ? start->n : 2;
     if (o->dims > 0 && (n < ops->least_dims || (ops->fixed_dims && n != 2)))
         return ds_value_fail(dims, "problem %s: dims is %zu, expected %s%zu", self->name, n,
                              ops->fixed_dims ? "" : "at least ", ops->least_dims);
     if (start != NULL && (start->n != n || n < ops->least_dims))
-        return ds_value_fail(start,
-                             "problem %s: start has %zu number%s, expected %s%zu, one a parameter%s",
-                             self->name, start->n, start->n == 1 ? "" : "s",
-                             n < ops->least_dims ? "at least " : "",
-                             n < ops->least_dims ? ops->least_dims : n,
-                             ops->fixed_dims || ops->many_dims ? "" : " (dims)");
+        return ds_value_fail(
+            start, "problem %s: start has %zu number%s, expected %s%zu, one a parameter%s",
+            self->name, start->n, start->n == 1 ? "" : "s", n < ops->least_dims ? "at least " : "",
+            n < ops->least_dims ? ops->least_dims : n,
+            ops->fixed_dims || ops->many_dims ? "" : " (dims)");
     *out = n;
     return DS_OK;
 }
@@ -100,8 +97,8 @@ static ds_status analytic_start(ds_problem *self, const ds_value *start, size_t 
         if (start != NULL)
             DS_TRY(ds_value_real(start->child[i], "problem", "start", &x));
         if (!(fabs(x) <= 3e38))
-            return ds_value_fail(start->child[i], "problem: start has %g, more than a float32 holds",
-                                 x);
+            return ds_value_fail(start->child[i],
+                                 "problem: start has %g, more than a float32 holds", x);
         self->initial[i] = (float)x;
     }
     return DS_OK;

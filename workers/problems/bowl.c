@@ -1,5 +1,6 @@
 /* The quadratic bowl: sum of c_i w_i^2, c growing evenly from 1 to `steepness`; in two dimensions
- * w^2 + 4 b^2. Its minimum is 0 at the origin; gradient descent diverges above rate 1 / steepness. */
+ * w^2 + 4 b^2. Its minimum is 0 at the origin; gradient descent diverges above rate 1 / steepness.
+ */
 #include <math.h>
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
-/* A double well: (w^2 - 1)^2 + tilt w + sum of the other parameters' squares. Minima near w = -1 and
- * w = 1, equal without tilt; between them a saddle. */
+/* A double well: (w^2 - 1)^2 + tilt w + sum of the other parameters' squares. Minima near w = -1
+ * and w = 1, equal without tilt; between them a saddle. */
 #include <math.h>
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
-/* A plateau: s / (1 + s) with s the sum of squares (the loss of Geman and McClure, 1987). Far out it is
- * flat, near 1: small steps get nowhere; 0 at the origin. */
+/* A plateau: s / (1 + s) with s the sum of squares (the loss of Geman and McClure, 1987). Far out
+ * it is flat, near 1: small steps get nowhere; 0 at the origin. */
 #include "descent/problem.h"
 
 typedef struct far_plateau_options {

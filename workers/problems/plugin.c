@@ -1,6 +1,6 @@
-/* Problems from a user's shared object (descent/plugin.h). A plug-in sees dense tensors: where the flat
- * block has padding between rows, they are copied on the way in and out; else they lie in the block
- * itself. Cost: that copy. */
+/* Problems from a user's shared object (descent/plugin.h). A plug-in sees dense tensors: where the
+ * flat block has padding between rows, they are copied on the way in and out; else they lie in the
+ * block itself. Cost: that copy. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -29,7 +29,6 @@ static const ds_option plugin_table[] = {
     {.name = "targets",
      .type = DS_OPTION_INT,
      .offset = offsetof(plugin_options, targets),
-     .fallback = "0",
      .min = 1,
      .max = 1 << 24,
      .help = "numbers to predict, or classes, where the plug-in does not say"},
@@ -47,7 +46,7 @@ typedef struct plugin {
     const ds_plugin *code;
     ds_plugin_problem problem;
     bool opened;
-    float **in, **out;          /* (n_tensors) what a call is given */
+    float **in, **out;             /* (n_tensors) what a call is given */
     float **dense_in, **dense_out; /* (n_tensors) room of a copy, NULL where none is needed */
     char message[DS_PLUGIN_MESSAGE];
 } plugin;
@@ -87,8 +86,9 @@ static ds_status plugin_input(const ds_value *value, ds_shape *out)
         DS_TRY(ds_value_int(v, "problem", "input", &dim));
         if (dim < 1 || __builtin_mul_overflow(elements, (size_t)dim, &elements) ||
             elements > 1u << 30)
-            return ds_value_fail(v, "problem: input has a dimension of %" PRId64
-                                    ", expected 1 or more, and at most 2^30 elements",
+            return ds_value_fail(v,
+                                 "problem: input has a dimension of %" PRId64
+                                 ", expected 1 or more, and at most 2^30 elements",
                                  dim);
         shape.dim[shape.n++] = (size_t)dim;
     }
@@ -103,8 +103,9 @@ static ds_status plugin_sizes(ds_problem *self, const plugin_options *o, const d
     self->reads_data = code->data != DS_PLUGIN_NO_DATA;
     const ds_value *given = o->input != NULL ? o->input : ds_value_find(map, "targets");
     if (!self->reads_data && given != NULL)
-        return ds_value_fail_key(given, "problem: plug-in %s learns from no data: '%s' does not "
-                                        "apply",
+        return ds_value_fail_key(given,
+                                 "problem: plug-in %s learns from no data: '%s' does not "
+                                 "apply",
                                  self->name, given->key);
     if (!self->reads_data)
         return DS_OK;
@@ -335,8 +336,8 @@ static ds_status plugin_value(const ds_problem *self, const float *params,
     }
     *loss = 0;
     p->message[0] = '\0';
-    int result = p->code->loss(p->problem.self, &shard, in, loss,
-                               gradient != NULL ? p->out : NULL, p->message);
+    int result = p->code->loss(p->problem.self, &shard, in, loss, gradient != NULL ? p->out : NULL,
+                               p->message);
     DS_TRY(plugin_verdict(self, "loss", result));
     if (gradient != NULL)
         plugin_copy_out(self, gradient);

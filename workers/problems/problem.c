@@ -151,8 +151,8 @@ void ds_problem_destroy(ds_problem **problem)
     ds_arena_destroy(&arena);
 }
 
-ds_status ds_problem_value(const ds_problem *self, const float *params,
-                           const ds_problem_rows *rows, double *loss, float *gradient)
+ds_status ds_problem_value(const ds_problem *self, const float *params, const ds_problem_rows *rows,
+                           double *loss, float *gradient)
 {
     return self->ops->point != NULL ? ds_analytic_value(self, params, rows, loss, gradient)
                                     : self->ops->value(self, params, rows, loss, gradient);

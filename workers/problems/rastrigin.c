@@ -1,5 +1,5 @@
-/* Rastrigin's function (1974): sum of w_i^2 + depth (1 - cos 2 pi w_i). A bowl full of holes, one near
- * each point of whole numbers; 0 at the origin. */
+/* Rastrigin's function (1974): sum of w_i^2 + depth (1 - cos 2 pi w_i). A bowl full of holes, one
+ * near each point of whole numbers; 0 at the origin. */
 #include <math.h>
 #include <stddef.h>
 
@@ -19,8 +19,8 @@ static const ds_option rastrigin_table[] = {
     {0},
 };
 
-/* cos and sin of 2 pi x by their Taylor series about the nearest whole number, |2 pi r| <= pi: libm's
- * last bit depends on the CPU. */
+/* cos and sin of 2 pi x by their Taylor series about the nearest whole number, |2 pi r| <= pi:
+ * libm's last bit depends on the CPU. */
 static void rastrigin_wave(double x, double *cosine, double *sine)
 {
     const double r = x - floor(x + 0.5), y = 6.283185307179586477 * r, square = y * y;

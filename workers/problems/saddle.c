@@ -1,5 +1,6 @@
 /* A saddle: w^2 - b^2 + quartic b^4. Without the last term it falls without end; with it the minima
- * are -1/(4 quartic) at (0, +-1/sqrt(2 quartic)). On the ridge b = 0 there is no slope to leave it by. */
+ * are -1/(4 quartic) at (0, +-1/sqrt(2 quartic)). On the ridge b = 0 there is no slope to leave it
+ * by. */
 #include <math.h>
 #include <stddef.h>
 
