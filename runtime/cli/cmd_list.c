@@ -104,11 +104,10 @@ static const struct {
     const char *name;
     void (*print)(void);
 } list_table[] = {
-    {"keys", list_keys},         {"layers", list_layers},         {"presets", list_presets},
-    {"losses", list_losses},     {"problems", list_problems},     {"optimizers", list_optimizers},
-    {"schedules", list_schedules}, {"formats", list_formats}, {"strategies", list_strategies},
-    {"codecs", list_codecs},
-    {"kernels", list_kernels}};
+    {"keys", list_keys},           {"layers", list_layers},     {"presets", list_presets},
+    {"losses", list_losses},       {"problems", list_problems}, {"optimizers", list_optimizers},
+    {"schedules", list_schedules}, {"formats", list_formats},   {"strategies", list_strategies},
+    {"codecs", list_codecs},       {"kernels", list_kernels}};
 enum { LIST_TABLES = sizeof list_table / sizeof *list_table };
 
 static ds_status list_run(ds_world *world, int argc, char **argv)

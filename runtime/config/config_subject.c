@@ -14,7 +14,8 @@ static ds_status subject_network(ds_config *self, const ds_raw_root *raw, const 
     char found[96];
     if (raw->model == NULL)
         return subject_missing(
-            tree, "model", "a map (input and layers); or a 'problem' instead of model and loss");
+            tree, "model",
+            "a map (input and layers, or a preset); or a 'problem' instead of model and loss");
     if (raw->loss == NULL)
         return subject_missing(tree, "loss",
                                "a loss, as cross_entropy (classes) or mse (numbers) (what is "

@@ -157,6 +157,8 @@ static ds_status create_data_fit(const ds_trainer *self, const ds_dataset *data,
     DS_TRY(create_data_ids(self, data, split));
     size_t outputs = ds_model_classes(self->model, data->kind);
     const ds_value *model = self->config->model;
+    if (ds_model_problem(self->model) != NULL)
+        return create_problem_targets(self, data, split);
     if (data->kind == DS_TARGET_REAL)
         return data->n_targets == outputs
                    ? create_data_range(self, data, split)

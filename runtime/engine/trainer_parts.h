@@ -115,6 +115,8 @@ ds_status create_data_fits(const ds_trainer *self) DS_NODISCARD;
  */
 ds_status create_problem_fits(const ds_trainer *self, const ds_trainer_spec *spec) DS_NODISCARD;
 ds_status create_problem_same(ds_trainer *self) DS_NODISCARD;
+ds_status create_problem_targets(const ds_trainer *self, const ds_dataset *data,
+                                 const char *split) DS_NODISCARD;
 ds_status create_problem_data(const ds_trainer *self, ds_dataset **out) DS_NODISCARD;
 /* gradient.c. Local. Gradients of this rank's nodes into the sync's partial blocks, losses and
  * verdicts. */

@@ -114,18 +114,24 @@ static ds_status plugin_sizes(ds_problem *self, const plugin_options *o, const d
     if (o->input != NULL)
         DS_TRY(plugin_input(o->input, &self->input));
     size_t inputs = ds_shape_elements(&self->input);
-    if (inputs == 0 || (code->n_inputs > 0 && inputs != code->n_inputs))
-        return ds_value_fail(o->input != NULL ? o->input : map,
-                             "problem: plug-in %s: input has %zu elements, expected %zu%s",
-                             self->name, inputs, code->n_inputs,
-                             inputs == 0 ? ": give the shape of a sample, as input: [4]" : "");
+    if (inputs == 0)
+        return ds_value_fail(map,
+                             "problem: 'input' is missing, expected the shape of a sample as plug-in "
+                             "%s does not say it: input: [4]",
+                             self->name);
+    if (code->n_inputs > 0 && inputs != code->n_inputs)
+        return ds_value_fail(o->input, "problem: input has %zu elements, plug-in %s takes %zu",
+                             inputs, self->name, code->n_inputs);
     self->outputs = o->targets > 0 ? (size_t)o->targets : code->n_targets;
-    if (self->outputs == 0 || (code->n_targets > 0 && self->outputs != code->n_targets))
-        return ds_value_fail(o->targets > 0 ? ds_value_find(map, "targets") : map,
-                             "problem: plug-in %s: targets is %zu, expected %s", self->name,
-                             self->outputs,
-                             self->outputs == 0 ? "how many numbers to predict, or classes"
-                                                : "what the plug-in says");
+    if (self->outputs == 0)
+        return ds_value_fail(map,
+                             "problem: 'targets' is missing, expected how many %s plug-in %s is to "
+                             "learn: targets: 1",
+                             self->target == DS_TARGET_CLASS ? "classes" : "numbers", self->name);
+    if (code->n_targets > 0 && self->outputs != code->n_targets)
+        return ds_value_fail(ds_value_find(map, "targets"),
+                             "problem: targets is %zu, plug-in %s has %zu", self->outputs,
+                             self->name, code->n_targets);
     self->gives_outputs = code->predict != NULL;
     return DS_OK;
 }

@@ -1,0 +1,243 @@
+"""Problems that are not networks. Functions: values and slopes by the formulas below, gradcheck of each on 1 and 3 ranks, l-bfgs and newton,
+the same bits on 1 to 4 ranks and across a resume, the trajectory. Plug-ins: the example's published fit, a linear regression equal to a dense
+layer's, and every way to go wrong. usage: problems.py DESCENT SOURCE_ROOT"""
+import csv
+import math
+import pathlib
+import re
+import sys
+
+from runs import Folder, Program, Tap, events, final_hash, parameters, shutil, status, subprocess
+
+program, root, tap = Program(sys.argv[1]), pathlib.Path(sys.argv[2]), Tap()
+
+# name: (start, f, gradient), written down from their definitions
+FORMULAS = {
+    "bowl": ([3, -2], lambda w, b: w * w + 4 * b * b, lambda w, b: (2 * w, 8 * b)),
+    "rosenbrock": ([-1.2, 1], lambda w, b: 100 * (b - w * w) ** 2 + (1 - w) ** 2,
+                   lambda w, b: (-400 * w * (b - w * w) - 2 * (1 - w), 200 * (b - w * w))),
+    "saddle": ([1, 0.5], lambda w, b: w * w - b * b, lambda w, b: (2 * w, -2 * b)),
+    "double_well": ([0.3, 1], lambda w, b: (w * w - 1) ** 2 + b * b, lambda w, b: (4 * w * (w * w - 1), 2 * b)),
+    "plateau": ([3, 2], lambda w, b: (w * w + b * b) / (1 + w * w + b * b),
+                lambda w, b: (2 * w / (1 + w * w + b * b) ** 2, 2 * b / (1 + w * w + b * b) ** 2)),
+    "rastrigin": ([2.3, -1.7], lambda *v: 10 * len(v) + sum(x * x - 10 * math.cos(2 * math.pi * x) for x in v),
+                  lambda *v: [2 * x + 20 * math.pi * math.sin(2 * math.pi * x) for x in v]),
+}
+FUNCTION = "problem: {{name: {}, start: {}}}\noptimizer: {{name: sgd, lr: 0.001}}\ntrain: {{max_steps: 1}}\n"
+
+
+def sets(*edits):
+    return [word for edit in edits for word in ("--set", edit)]
+
+
+def trajectory(out):
+    with open(pathlib.Path(out) / "trajectory.csv") as file:
+        return [[float(x) for x in row] for row in list(csv.reader(file))[1:]]
+
+
+def functions(folder):
+    listed = program.run("list", "problems").out
+    names = [n for n in re.findall(r"^  (\w+)  ", listed, re.M) if n not in ("every", "plugin")]
+    tap.point(sorted(names) == sorted(FORMULAS), "every function of the registry is judged here", names)
+    for name, (start, f, g) in FORMULAS.items():
+        config, out = folder / f"{name}.yaml", folder / name
+        config.write_text(FUNCTION.format(name, start))
+        done = program.train(config, out, ranks=0)
+        rows = trajectory(out) if done.code == 0 else [[math.nan] * 4] * 2
+        want = [0, *start, f(*start)], [1, *(x - 0.001 * s for x, s in zip(start, g(*start)))]
+        worst = max(abs(a - b) / max(1, abs(b)) for row, line in zip(rows, want) for a, b in zip(row, line))
+        tap.point(done.code == 0 and worst < 1e-5, f"{name}: value and slope", f"largest difference {worst:.1e}" if done.code == 0 else done)
+        for ranks in (0, 3):
+            done = program.run("gradcheck", config, "--tolerance", "1e-5", *sets("problem.noise=0.5"), ranks=ranks)
+            tap.point(done.code == 0, f"{name}: gradcheck, {ranks or 1} ranks", done.out.strip().splitlines()[-1:] if done.code == 0 else done)
+    done = program.train(folder / "rosenbrock.yaml", folder / "many", *sets("problem.start=[-1.2, 1, 0.5, -2, 0.1]"), ranks=0)
+    v = [-1.2, 1, 0.5, -2, 0.1]
+    want = sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(v, v[1:]))
+    tap.point(done.code == 0 and math.isclose(trajectory(folder / "many")[0][-1], want, rel_tol=1e-6), "rosenbrock of 5 numbers", want)
+
+
+def second_order(folder):
+    done = program.train(folder / "rosenbrock.yaml", folder / "lbfgs", *sets("optimizer=lbfgs", "train.max_steps=59"), ranks=0)
+    rows = trajectory(folder / "lbfgs")
+    first = next((r[0] for r in rows if r[-1] <= 1e-8), None)
+    tap.point(done.code == 0 and first is not None, "l-bfgs: rosenbrock to 1e-8 in less than 60 steps", f"{rows[-1][-1]:.1e} at step {rows[-1][0]:.0f}, 1e-8 at step {first}")
+    done = program.train(folder / "bowl.yaml", folder / "newton", *sets("optimizer=newton", "train.max_steps=5"), ranks=0)
+    rows = trajectory(folder / "newton")
+    tap.point(done.code == 0 and rows[1][-1] < 1e-12, "newton: a quadratic in one step", f"{rows[0][-1]} to {rows[1][-1]:.1e}")
+
+
+def same_bits(folder):
+    config = folder / "rosenbrock.yaml"
+    edits = sets("optimizer={name: adam, lr: 0.02}", "problem.noise=3", "batch.size=20", "train.max_steps=40", "checkpoint.every_steps=15")
+    found = {}
+    for ranks in (1, 2, 3, 4):
+        out = folder / f"on{ranks}"
+        done = program.train(config, out, *edits, ranks=ranks)
+        found[ranks] = (final_hash(out), (out / "trajectory.csv").read_text() if done.code == 0 else done)
+    tap.point(len(set(found.values())) == 1 and found[1][0], "1, 2, 3, 4 ranks: the same bits and trajectory", {n: f[0] for n, f in found.items()})
+    out = folder / "resumed"
+    program.train(config, out, *edits, "--set", "train.max_steps=17", ranks=2)
+    with open(out / "trajectory.csv", "a") as file:
+        file.write("18,1,2,3\n19,0.5")  # a step after the checkpoint, a torn line
+    done = program.train(config, out, *edits, "--resume", ranks=3)
+    same = (final_hash(out), (out / "trajectory.csv").read_text()) == found[1]
+    tap.point(done.code == 0 and same, "resumed on 3 ranks: the same bits, no step twice, no torn line", final_hash(out))
+
+
+def bad_configs(folder):
+    config = folder / "bad.yaml"
+    cases = [("start of one", "problem: {name: rosenbrock, start: [1]}", "bad.yaml:1:29: problem rosenbrock: start has 1 number,"),
+             ("start of three", "problem: {name: saddle, start: [1, 2, 3]}", "bad.yaml:1:25: problem saddle: start has 3 numbers, expected 2"),
+             ("start and dims", "problem: {name: bowl, dims: 4, start: [1, 2, 3]}", "bad.yaml:1:32: problem bowl: start has 3 numbers, expected 4"),
+             ("start of words", "problem: {name: bowl, start: [1, a]}", "bad.yaml:1:34: problem: start is 'a'"),
+             ("unknown problem", "problem: {name: rosenbrok}", "bad.yaml:1:17: unknown problem 'rosenbrok' (closest: 'rosenbrock'"),
+             ("unknown option", "problem: {name: bowl, nois: 1}", "bad.yaml:1:23: problem bowl: unknown option 'nois' (closest: 'noise')"),
+             ("no name", "problem: {start: [1, 2]}", "bad.yaml:1:1: problem: 'name' is nothing"),
+             ("a list", "problem: [bowl]", "bad.yaml:1:1: problem is a list"),
+             ("model too", "problem: bowl\nmodel: {input: [1], layers: [dense: {units: 1}]}", "bad.yaml:2:1: config: 'model' does not apply"),
+             ("loss too", "problem: bowl\nloss: mse", "bad.yaml:2:1: config: 'loss' does not apply"),
+             ("data too", "problem: bowl\ndata: {train: {format: synthetic, kind: lines, samples: 9}}", "bad.yaml:2:1: data does not apply to problem 'bowl'"),
+             ("neither", "seed: 1", "config: 'model' is missing"),
+             ("a plug-in's name", "problem: {name: plugin}", "bad.yaml:1:1: problem plugin: 'plugin' is missing"),
+             ("no such file", "problem: {plugin: ./libnone.so}", "bad.yaml:1:19: plug-in ", "cannot open: No such file"),
+             ("no shared object", "problem: {plugin: ./bad.yaml}", "bad.yaml:1:19: plug-in ", "cannot load:"),
+             ("a folder", "problem: {plugin: .}", "bad.yaml:1:19: plug-in ", "cannot read:")]
+    for name, text, *words in cases:
+        config.write_text(text + "\ntrain: {max_steps: 3}\n")
+        done = program.run("train", config, "--out", folder / "bad", ranks=2 if name == "no such file" else 0)
+        good = done.code == 2 and len(done.errors()) == 1 and all(w in done.err for w in words)
+        tap.point(good, f"bad: {name}", done.errors()[0][:150] if good else done)
+
+
+class Builder:
+    def __init__(self, folder):
+        self.folder, self.cc = folder, shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
+    def build(self, source, name, *flags):
+        """One line, and the one public header."""
+        out = self.folder / f"lib{name}.so"
+        subprocess.run([self.cc, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", *flags, "-I", root / "include", "-o", out, source], check=True)
+        return out
+
+
+def example(folder, builder):
+    for name in ("michaelis.yaml", "puromycin.csv"):
+        shutil.copy(root / "examples/plugin" / name, folder)
+    builder.build(root / "examples/plugin/michaelis.c", "michaelis")
+    config, hashes = folder / "michaelis.yaml", {}
+    for ranks in (0, 3, 4):
+        out = folder / f"michaelis{ranks}"
+        done = program.train(config, out, ranks=ranks)
+        hashes[ranks] = final_hash(out)
+    # Bates and Watts (1988): vmax 212.7, km 0.0641, residual sum of squares 1195.4 of 12 samples
+    found = parameters(folder / "michaelis0/latest") if done.code == 0 else {}
+    loss = events(folder / "michaelis0", "eval")[-1]["loss"]
+    vmax, km = (100 * float(found["michaelis/vmax"][()]), 0.1 * float(found["michaelis/km"][()])) if found else (0, 0)
+    tap.point(abs(vmax - 212.7) < 0.05 and abs(km - 0.0641) < 5e-5 and abs(loss - 1195.4 / 12) < 0.01, "the example: the published fit",
+              f"vmax {vmax:.3f}, km {km:.5f}, loss {loss:.4f}")
+    tap.point(hashes[0] and len(set(hashes.values())) == 1, "the example: 1, 3 and 4 ranks, the same bits", hashes)
+    check = [program.run("gradcheck", config, "--tolerance", "1e-5", ranks=n) for n in (0, 3)]
+    tap.point(all(c.code == 0 for c in check), "the example: gradcheck on 1 and 3 ranks", check[0].out.strip().splitlines()[-1:])
+    (folder / "c.csv").write_text("concentration\n0.5\n")
+    done = program.run("predict", folder / "michaelis0", folder / "c.csv")
+    said = re.findall(r"[\d.]+", done.out)
+    tap.point(done.code == 0 and math.isclose(float(said[-1]), vmax * 0.5 / (km + 0.5), rel_tol=1e-5), "the example: predict", done.out.split())
+
+
+def line_data(folder):
+    """30 samples of 3 inputs and 2 targets, from a sequence that repeats nothing."""
+    rows = [[math.sin(k * (i + 1) * 0.7) for k in range(1, 4)] for i in range(30)]
+    with open(folder / "lines.csv", "w") as file:
+        file.write("a,b,c,y,z\n")
+        for i, (a, b, c) in enumerate(rows):
+            file.write(f"{a:.6f},{b:.6f},{c:.6f},{a - 2 * b + 0.5 + 0.1 * math.cos(9 * i):.6f},{3 * c - 1:.6f}\n")
+
+
+PLUGIN = """data: {{train: {{format: csv, path: lines.csv, target: [y, z]}}}}
+problem: {{plugin: ./lib{}.so, input: [3], targets: 2, options: {{}}}}
+batch: {{size: 30, shards: 4}}
+optimizer: {{name: momentum, lr: 0.1}}
+train: {{max_steps: 12, log_every: 1}}
+"""
+
+
+def regression(folder, config):
+    layer = folder / "dense.yaml"
+    layer.write_text(re.sub(r"problem: .*", "model: {input: [3], layers: [dense: {units: 2, init: zeros}]}\nloss: mse", config.read_text()))
+    runs = {"plug-in": program.train(config, folder / "plug", ranks=0), "dense": program.train(layer, folder / "dense", ranks=0)}
+    on2 = program.train(config, folder / "plug2", ranks=2)
+    if any(r.code for r in [*runs.values(), on2]):
+        tap.point(False, "a linear regression", [str(r) for r in runs.values()])
+        return
+    a, b = parameters(folder / "plug/latest"), parameters(folder / "dense/latest")
+    off = max(float(abs(a[f"faulty/{t}"] - b[f"dense1/{t}"]).max()) for t in ("weight", "bias"))
+    tap.point(off < 1e-6 and abs(b["dense1/weight"]).max() > 0.1, "a linear regression: the weights of a dense layer", f"largest difference {off:.1e}")
+    scores = [events(folder / n, "eval")[-1] for n in ("plug", "dense")]
+    tap.point(all(math.isclose(scores[0][k], scores[1][k], rel_tol=1e-5) for k in ("loss", "mae", "r2")), "and its scores", scores[0])
+    tap.point(final_hash(folder / "plug") == final_hash(folder / "plug2"), "and its bits on 2 ranks", final_hash(folder / "plug2"))
+
+
+def faults(folder, config, builder):
+    for name, flags in (("abi", "-DFAULTY_ABI=99"), ("bytes", "-DFAULTY_BYTES=8"), ("symbol", "-DFAULTY_SYMBOL=other_plugin"), ("undefined", "-Dcalloc=no_such")):
+        builder.build(root / "tests/harness/faulty.c", name, flags, *(["-Wno-implicit-function-declaration", "-Wno-int-conversion", "-w"] if name == "undefined" else []))
+    cases = [("another version", {"abi": ()}, 2, "made for version 99 of descent/plugin.h, this program has version 1", 2),
+             ("another size", {"bytes": ()}, 2, "has 8 bytes, expected", 0), ("no symbol", {"symbol": ()}, 2, "no symbol descent_plugin", 2),
+             ("a symbol that is nowhere", {"undefined": ()}, 2, "cannot load:", 0),
+             ("open says no", {"faulty": ("fault=open",)}, 2, "plug-in faulty: open failed (2): asked not to open", 3),
+             ("initial says no", {"faulty": ("fault=initial",)}, 2, "initial failed (77): it does not say why", 0),
+             ("no tensors", {"faulty": ("fault=tensors",)}, 2, "open gave 0 tensors", 0), ("a name twice", {"faulty": ("fault=twice",)}, 2, "two tensors are named 'weight'", 0),
+             ("an empty tensor", {"faulty": ("fault=shape",)}, 2, "'bias' of shape [0]", 0),
+             ("an option it has not", {"faulty": ("falt=1",)}, 2, "unknown option 'falt' (closest: 'fault')", 0),
+             ("an option out of range", {"faulty": ("at=-1",)}, 2, "at is '-1', expected int", 0),
+             ("nan", {"faulty": ("fault=nan", "at=3")}, 5, "step 4, shard 2 of 4 on rank", 3),
+             ("nan in a gradient", {"faulty": ("fault=nan_gradient", "at=3")}, 5, "gradient of faulty/bias is nan; samples 6", 2),
+             ("an error at a step", {"faulty": ("fault=loss", "at=3")}, 2, "plug-in faulty: loss failed (1): asked to fail", 3),
+             ("bad data", {"faulty": ("fault=data",)}, 3, "loss failed (3)", 0), ("diverged", {"faulty": ("fault=diverged",)}, 5, "loss failed (5)", 0)]
+    for name, library, code, words, ranks in cases:
+        (which, options), = library.items()
+        edits = sets(f"problem.plugin={folder}/lib{which}.so", *(f"problem.options.{o}" for o in options))
+        done = program.run("train", config, "--out", folder / "fault", "--overwrite", *edits, ranks=ranks, timeout=60)
+        good = done.code == code and len(done.errors()) == 1 and words in done.err
+        tap.point(good, f"plug-in: {name}, {ranks or 1} ranks", done.errors()[0][:230] if good else done)
+    done = program.run("train", config, "--out", folder / "fault", "--overwrite", *sets("problem.options.fault=nan", "problem.options.at=3", "train.on_nan=skip"), ranks=2)
+    tap.point(done.code in (0, 5) and len(events(folder / "fault", "skip")) >= 5, "plug-in: nan, skipped", f"{len(events(folder / 'fault', 'skip'))} skipped")
+    for name, edit, words in (("no data", "data={}", "learns from samples: expected a source in data.train"), ("no input", "problem={plugin: ./libfaulty.so, targets: 2}", "give the shape of a sample"),
+                              ("targets", "problem.targets=3", "2 target"), ("input", "problem.input=[4]", "4")):
+        done = program.run("train", config, "--out", folder / "fit", "--overwrite", *sets(edit), cwd=folder)
+        tap.point(done.code in (2, 3) and len(done.errors()) == 1 and words in done.err, f"plug-in: {name} unfit", done.errors() or done)
+
+
+def changed(folder, config, builder):
+    out = folder / "changed"
+    program.train(config, out, *sets("train.max_steps=5"), ranks=0)
+    builder.build(root / "tests/harness/faulty.c", "faulty", "-DCHANGED")
+    with open(folder / "libfaulty.so", "ab") as file:
+        file.write(b"another file")
+    strict = program.train(config, out, "--resume", *sets("train.max_steps=9", "compute.strict=true"), ranks=0)
+    done = program.train(config, out, "--resume", *sets("train.max_steps=9"), ranks=2)
+    tap.point(strict.code == 4 and "the plug-in has changed" in strict.err, "resumed with another plug-in, strict: 4", strict.err.strip()[:150])
+    tap.point(done.code == 0 and done.err.count("the plug-in has changed") == 1 and status(out).get("step") == 9, "else it is said, and goes on", done.err.strip()[:150])
+
+
+def main():
+    with Folder("problems") as folder:
+        functions(folder.path)
+        second_order(folder.path)
+        same_bits(folder.path)
+        bad_configs(folder.path)
+        builder = Builder(folder.path)
+        if builder.cc is None:
+            tap.skip("plug-ins", "no C compiler")
+        else:
+            example(folder.path, builder)
+            line_data(folder.path)
+            builder.build(root / "tests/harness/faulty.c", "faulty")
+            config = folder.path / "plugin.yaml"
+            config.write_text(PLUGIN.format("faulty"))
+            regression(folder.path, config)
+            faults(folder.path, config, builder)
+            changed(folder.path, config, builder)
+    tap.done()
+
+
+main()
