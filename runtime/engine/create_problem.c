@@ -59,3 +59,22 @@ ds_status create_problem_data(const ds_trainer *self, ds_dataset **out)
     *out = ds_steal(data);
     return DS_OK;
 }
+
+ds_status create_problem_targets(const ds_trainer *self, const ds_dataset *data, const char *split)
+{
+    const ds_problem *problem = ds_model_problem(self->model);
+    const ds_value *targets = ds_value_find(self->config->problem, "targets");
+    const ds_value *at = targets != NULL ? targets : self->config->problem;
+    bool classes = data->kind == DS_TARGET_CLASS;
+    size_t found = classes ? data->n_classes : data->n_targets;
+    if (found > problem->outputs || (!classes && found != problem->outputs))
+        return ds_value_fail(at,
+                             "problem: plug-in %s has targets: %zu, the %s data have %zu %s: set "
+                             "targets to %zu",
+                             problem->name, problem->outputs, split, found,
+                             classes ? "classes" : "target columns", found);
+    if (classes && data->n_labels != 1)
+        return ds_value_fail(at, "problem: plug-in %s takes a class a sample, the %s data have %zu",
+                             problem->name, split, data->n_labels);
+    return DS_OK;
+}

@@ -201,8 +201,8 @@ def faults(folder, config, builder):
         tap.point(good, f"plug-in: {name}, {ranks or 1} ranks", done.errors()[0][:230] if good else done)
     done = program.run("train", config, "--out", folder / "fault", "--overwrite", *sets("problem.options.fault=nan", "problem.options.at=3", "train.on_nan=skip"), ranks=2)
     tap.point(done.code in (0, 5) and len(events(folder / "fault", "skip")) >= 5, "plug-in: nan, skipped", f"{len(events(folder / 'fault', 'skip'))} skipped")
-    for name, edit, words in (("no data", "data={}", "learns from samples: expected a source in data.train"), ("no input", "problem={plugin: ./libfaulty.so, targets: 2}", "give the shape of a sample"),
-                              ("targets", "problem.targets=3", "2 target"), ("input", "problem.input=[4]", "4")):
+    for name, edit, words in (("no data", "data={}", "learns from samples: expected a source in data.train"), ("no input", "problem={plugin: ./libfaulty.so, targets: 2}", "'input' is missing, expected the shape of a sample"),
+                              ("targets", "problem.targets=3", "has targets: 3, the training data have 2 target columns"), ("input", "problem.input=[4]", "4")):
         done = program.run("train", config, "--out", folder / "fit", "--overwrite", *sets(edit), cwd=folder)
         tap.point(done.code in (2, 3) and len(done.errors()) == 1 and words in done.err, f"plug-in: {name} unfit", done.errors() or done)
 
