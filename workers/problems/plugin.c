@@ -115,10 +115,11 @@ static ds_status plugin_sizes(ds_problem *self, const plugin_options *o, const d
         DS_TRY(plugin_input(o->input, &self->input));
     size_t inputs = ds_shape_elements(&self->input);
     if (inputs == 0)
-        return ds_value_fail(map,
-                             "problem: 'input' is missing, expected the shape of a sample as plug-in "
-                             "%s does not say it: input: [4]",
-                             self->name);
+        return ds_value_fail(
+            map,
+            "problem: 'input' is missing, expected the shape of a sample as plug-in "
+            "%s does not say it: input: [4]",
+            self->name);
     if (code->n_inputs > 0 && inputs != code->n_inputs)
         return ds_value_fail(o->input, "problem: input has %zu elements, plug-in %s takes %zu",
                              inputs, self->name, code->n_inputs);
