@@ -110,7 +110,10 @@ static ds_status config_take(ds_config *self, const ds_value *tree)
     ds_raw_root raw = {0};
     ds_value *root = NULL;
     char seed[32];
-    DS_TRY(ds_options_parse(ds_config_root_options, tree, "config", self->arena, &raw));
+    const ds_option *table = ds_config_root_options;
+    DS_TRY(ds_options_check(1, &table, tree, "config"));
+    DS_TRY(ds_config_check_subject(tree));
+    DS_TRY(ds_options_fill(table, tree, "config", self->arena, &raw));
     DS_TRY(ds_value_group(self->arena, DS_VALUE_MAP, NULL, &root));
     DS_TRY(config_name(self, ds_value_find(tree, "name"), raw.name));
     self->seed = (uint64_t)raw.seed;
@@ -118,7 +121,7 @@ static ds_status config_take(ds_config *self, const ds_value *tree)
     DS_TRY(ds_config_put(self, root, "name", self->name, ds_value_find(tree, "name")));
     DS_TRY(ds_config_put(self, root, "seed", seed, ds_value_find(tree, "seed")));
     DS_TRY(ds_config_take_data(self, raw.data, root));
-    DS_TRY(ds_config_take_subject(self, &raw, tree, root));
+    DS_TRY(ds_config_take_subject(self, &raw, root));
     DS_TRY(ds_config_take_batch(self, raw.batch, root));
     DS_TRY(ds_config_take_optimizer(self, raw.optimizer, root));
     DS_TRY(ds_config_take_lr(self, raw.lr, root));

@@ -129,8 +129,9 @@ void ds_config_count_text(const ds_count *count, char text[DS_COUNT_TEXT]);
  * map to `root`. */
 ds_status ds_config_take_data(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_model(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
-/* Local. model and loss, or problem, whichever is there. */
-ds_status ds_config_take_subject(ds_config *self, const ds_raw_root *raw, const ds_value *tree,
+/* Local. Is there a model and a loss, or a problem? Then whichever is there. */
+ds_status ds_config_check_subject(const ds_value *tree) DS_NODISCARD;
+ds_status ds_config_take_subject(ds_config *self, const ds_raw_root *raw,
                                  ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_loss(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_batch(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;

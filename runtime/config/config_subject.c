@@ -8,18 +8,24 @@ static ds_status subject_missing(const ds_value *tree, const char *key, const ch
     return ds_value_fail(tree, "config: '%s' is missing, expected %s", key, what);
 }
 
-static ds_status subject_network(ds_config *self, const ds_raw_root *raw, const ds_value *tree,
-                                 ds_value *root)
+ds_status ds_config_check_subject(const ds_value *tree)
 {
-    char found[96];
-    if (raw->model == NULL)
-        return subject_missing(
-            tree, "model",
-            "a map (input and layers, or a preset); or a 'problem' instead of model and loss");
-    if (raw->loss == NULL)
+    if (!ds_value_is_null(ds_value_find(tree, "problem")))
+        return DS_OK;
+    if (ds_value_is_null(ds_value_find(tree, "model")))
+        return subject_missing(tree, "model",
+                               "a map (input and layers, or a preset), or a 'problem' instead of "
+                               "model and loss");
+    if (ds_value_is_null(ds_value_find(tree, "loss")))
         return subject_missing(tree, "loss",
                                "a loss, as cross_entropy (classes) or mse (numbers) (what is "
                                "minimised)");
+    return DS_OK;
+}
+
+static ds_status subject_network(ds_config *self, const ds_raw_root *raw, ds_value *root)
+{
+    char found[96];
     if (raw->model->kind != DS_VALUE_MAP)
         return ds_value_fail(raw->model, "model is %s, expected a map with input and layers",
                              ds_value_describe(raw->model, sizeof found, found));
@@ -59,9 +65,8 @@ static ds_status subject_problem(ds_config *self, const ds_raw_root *raw, ds_val
     return ds_value_add(self->arena, root, map);
 }
 
-ds_status ds_config_take_subject(ds_config *self, const ds_raw_root *raw, const ds_value *tree,
-                                 ds_value *root)
+ds_status ds_config_take_subject(ds_config *self, const ds_raw_root *raw, ds_value *root)
 {
     bool problem = !ds_value_is_null(raw->problem);
-    return problem ? subject_problem(self, raw, root) : subject_network(self, raw, tree, root);
+    return problem ? subject_problem(self, raw, root) : subject_network(self, raw, root);
 }

@@ -171,7 +171,7 @@ START_TEST(resolved_tree_has_every_key)
     for (; ds_config_key_at(n, &key); n++) {
         ck_assert_msg(key.help != NULL && key.type[0] != '\0', "%s", key.path);
         if (strncmp(key.path, "model.", 6) == 0 || strncmp(key.path, "data.train.", 11) == 0 ||
-            strncmp(key.path, "optimizer.groups.", 17) == 0)
+            strncmp(key.path, "optimizer.groups.", 17) == 0 || strcmp(key.path, "problem") == 0)
             continue;
         bool there = false;
         for (size_t i = 0; i < LENGTH(c); i++)
@@ -182,6 +182,24 @@ START_TEST(resolved_tree_has_every_key)
     ck_assert_uint_gt(n, 40);
     for (size_t i = 0; i < LENGTH(c); i++)
         ds_config_destroy(&c[i]);
+}
+END_TEST
+
+/* A problem stands where model and loss do, and is read again to the same. */
+START_TEST(problems_resolve)
+{
+    const char *text = "problem: rosenbrock\ntrain: {max_steps: 3}\n";
+    ds_config *c = config_of(text, 0, NULL), *again = NULL;
+    char *resolved = NULL;
+    ck_assert_str_eq(at_path(c, "problem.name")->text, "rosenbrock");
+    ck_assert(c->model == NULL && c->batch.size == 8 && c->batch.shards == 8);
+    ck_assert(c->train.eval_every == 0 && at_path(c, "model") == NULL && c->loss != NULL);
+    ck_assert(ds_config_text(c, &resolved) == DS_OK);
+    ck_assert_msg(ds_config_create(resolved, "", 0, NULL, &again) == DS_OK, "%s", ds_last_error());
+    ck_assert_str_eq(at_path(again, "problem.name")->text, "rosenbrock");
+    free(resolved);
+    ds_config_destroy(&again);
+    ds_config_destroy(&c);
 }
 END_TEST
 
@@ -367,6 +385,7 @@ int main(void)
     tcase_add_loop_test(t, resolved_text_is_a_fixed_point, 0, LENGTH(round_trips));
     tcase_add_test(t, resolved_tree_has_every_key);
     tcase_add_test(t, strategies_have_options);
+    tcase_add_test(t, problems_resolve);
     tcase_add_loop_test(t, edits_are_made, 0, LENGTH(edits));
     tcase_add_test(t, edits_make_sections);
     tcase_add_test(t, edits_reach_into_lists);

@@ -121,7 +121,8 @@ static const struct {
      "characters, no '/', no leading '.'"},
     {BASE "seed: -1\n", "spiral.yaml:5:7: config: seed is '-1', expected int >= 0"},
     {"name: x\n",
-     "spiral.yaml:1:1: config: 'model' is missing, expected a map (input and layers, or a preset)"},
+     "spiral.yaml:1:1: config: 'model' is missing, expected a map (input and layers, or a "
+     "preset), or a 'problem' instead of model and loss"},
 };
 
 START_TEST(keys_are_named)
