@@ -1,15 +1,18 @@
 /* Multi-head self-attention (Vaswani et al. 2017) without its projections: x is (T, 3 C), queries,
  * keys and values side by side; y (T, C): for each head softmax(q k^T / sqrt(d)) v, d = C / heads,
  * positions after a query masked when causal. A query block of 64 rows at a time sees only the keys
- * it may: no T x T matrix exists and nothing is kept; backward makes the weights again by the same
- * calls (Rabe and Staats 2021; Dao et al. 2022). 4 T^2 C flops forward, 10 backward, half of it
- * when causal. */
+ * it may: no T x T matrix exists. Kept are a row's largest score and the sum of its exponentials;
+ * backward makes the weights again from them, and a row's sum of p dp is dy y (Rabe and Staats
+ * 2021; Dao et al. 2022). A head's rows lie 3 C floats apart, which is bad for caches: they are
+ * copied together first. 4 T^2 C flops forward, 10 backward, half of it when causal; 3 + 7 T C
+ * floats copied. */
 #include <math.h>
 #include <string.h>
 
 #include "descent/layer.h"
+#include "descent/simd.h"
 
-enum { ATTENTION_BLOCK = 64 };
+enum { ATTENTION_BLOCK = 64, ATTENTION_LANES = 16 };
 
 typedef struct attention_options {
     int64_t heads;
@@ -32,16 +35,21 @@ static const ds_option options[] = {
     {.name = NULL},
 };
 
-/* One head of one sample, and a block of its queries [from, to) that see keys [0, keys). */
-typedef struct attention_part {
-    size_t width, d, pitch; /* C, C / heads, 3 C */
-    size_t from, to, keys;
+/* One head of one sample, its rows side by side, and a block of its queries [from, to) that see
+ * keys [0, keys). */
+typedef struct attention_head {
+    size_t positions, width, d; /* T, C, C / heads */
     bool causal;
-    float scale;
-    const float *q, *k, *v; /* of the head: rows every `pitch` floats */
-    float *p;               /* (ATTENTION_BLOCK, T): scores, then weights */
+    float scale;       /* 1 / sqrt d */
+    float *q, *k, *v;  /* (T, d) */
+    float *dy;         /* (T, d), forward: (ATTENTION_BLOCK, d) of y; backward then dq */
+    float *dk, *dv;    /* (T, d) */
+    float *p, *dp;     /* (ATTENTION_BLOCK, T): scores, then weights; their gradients */
+    float *top, *over; /* (T) kept: a row's largest score, 1 / the sum of its exponentials */
+    float *dot;        /* (T): dy y */
     size_t ldp;
-} attention_part;
+    size_t from, to, keys;
+} attention_head;
 
 static ds_status attention_prepare(ds_layer *self, ds_layer_builder *builder)
 {
@@ -54,67 +62,199 @@ static ds_status attention_prepare(ds_layer *self, ds_layer_builder *builder)
              "keys and values of %zu heads; put `dense: {units: 3 x width, positionwise: true}` "
              "before it",
              self->name, ds_shape_text(&self->in, text), heads);
-    self->out = (ds_shape){.n = 2, .dim = {self->in.dim[0], self->in.dim[1] / 3}};
-    self->scratch = 2 * ATTENTION_BLOCK * ds_stride_for(self->in.dim[0]);
+    size_t positions = self->in.dim[0], width = self->in.dim[1] / 3;
+    self->out = (ds_shape){.n = 2, .dim = {positions, width}};
+    self->kept = 2 * heads * positions;
+    self->scratch = 2 * ATTENTION_BLOCK * ds_stride_for(positions) +
+                    6 * ds_stride_for(positions * (width / heads)) + ds_stride_for(positions);
     return DS_OK;
 }
 
-static attention_part attention_head(const ds_layer *self, const ds_rows *rows, size_t r, size_t h)
+/* ---- a head's rows ------------------------------------------------------------------------------
+ */
+
+DS_SIMD static void attention_gather(size_t n, size_t d, const float *from, size_t pitch,
+                                     float *restrict to)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            to[i * d + j] = from[i * pitch + j];
+}
+
+DS_SIMD static void attention_scatter(size_t n, size_t d, const float *from, float *restrict to,
+                                      size_t pitch)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            to[i * pitch + j] = from[i * d + j];
+}
+
+/* Where head h of row r lies, its rows gathered. */
+static attention_head attention_open(const ds_layer *self, const ds_rows *rows, size_t r, size_t h)
 {
     const attention_options *o = self->options;
-    size_t width = self->out.dim[1], d = width / (size_t)o->heads;
+    size_t positions = self->in.dim[0], width = self->out.dim[1], d = width / (size_t)o->heads;
+    size_t ldp = ds_stride_for(positions), part = ds_stride_for(positions * d);
+    float *kept = rows->kept + r * rows->kept_stride + 2 * h * positions;
+    float *room = rows->scratch + 2 * ATTENTION_BLOCK * ldp;
+    attention_head head = {.positions = positions,
+                           .width = width,
+                           .d = d,
+                           .causal = o->causal,
+                           .scale = (float)(1 / sqrt((double)d)),
+                           .q = room,
+                           .k = room + part,
+                           .v = room + 2 * part,
+                           .dy = room + 3 * part,
+                           .dk = room + 4 * part,
+                           .dv = room + 5 * part,
+                           .dot = room + 6 * part,
+                           .p = rows->scratch,
+                           .dp = rows->scratch + ATTENTION_BLOCK * ldp,
+                           .top = kept,
+                           .over = kept + positions,
+                           .ldp = ldp};
     const float *x = rows->x + r * rows->x_stride + h * d;
-    return (attention_part){.width = width,
-                            .d = d,
-                            .pitch = 3 * width,
-                            .causal = o->causal,
-                            .scale = (float)(1 / sqrt((double)d)),
-                            .q = x,
-                            .k = x + width,
-                            .v = x + 2 * width,
-                            .p = rows->scratch,
-                            .ldp = ds_stride_for(self->in.dim[0])};
+    attention_gather(positions, d, x, 3 * width, head.q);
+    attention_gather(positions, d, x + width, 3 * width, head.k);
+    attention_gather(positions, d, x + 2 * width, 3 * width, head.v);
+    return head;
 }
 
-static bool attention_next(attention_part *part, size_t positions)
+static void attention_block(attention_head *head, size_t block)
 {
-    part->from = part->to;
-    part->to = part->from + ATTENTION_BLOCK < positions ? part->from + ATTENTION_BLOCK : positions;
-    part->keys = part->causal ? part->to : positions;
-    return part->from < positions;
+    head->from = block * ATTENTION_BLOCK;
+    head->to = head->from + ATTENTION_BLOCK < head->positions ? head->from + ATTENTION_BLOCK
+                                                              : head->positions;
+    head->keys = head->causal ? head->to : head->positions;
 }
 
-/* Keys that query i of the block sees. */
-static size_t attention_seen(const attention_part *part, size_t i)
+static size_t attention_blocks(const attention_head *head)
 {
-    return part->causal ? part->from + i + 1 : part->keys;
+    return (head->positions + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK;
 }
 
-/* p = softmax(q k^T / sqrt(d)) of the block, masked. */
-static ds_status attention_weights(const attention_part *part, const ds_kernels *k)
+/* ---- weights ------------------------------------------------------------------------------------
+ */
+
+/* 2^x for x <= 0, 0 below -125: x = n + f, |f| <= 1/2; 2^f by a polynomial, error 9e-8. */
+static inline float attention_power(float x)
 {
-    size_t n = part->to - part->from;
-    DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                              .tb = 'T',
-                              .m = n,
-                              .n = part->keys,
-                              .k = part->d,
-                              .a = part->q + part->from * part->pitch,
-                              .lda = part->pitch,
-                              .b = part->k,
-                              .ldb = part->pitch,
-                              .beta = 0,
-                              .c = part->p,
-                              .ldc = part->ldp}));
-    for (size_t i = 0; i < n; i++) {
-        size_t seen = attention_seen(part, i);
-        float *p = part->p + i * part->ldp;
-        for (size_t j = 0; j < seen; j++)
-            p[j] *= part->scale;
-        k->softmax(1, seen, p, part->ldp, p, part->ldp);
-        memset(p + seen, 0, (part->keys - seen) * sizeof *p);
+    float at = x < -125.0f ? -125.0f : x;
+    float shifted = at + 12582912.0f; /* 1.5 x 2^23: the nearest integer in the low bits */
+    float f = at - (shifted - 12582912.0f);
+    uint32_t n, bits;
+    memcpy(&n, &shifted, sizeof n);
+    float e = 1.326472690e-3f;
+    e = e * f + 9.671512661e-3f;
+    e = e * f + 5.550733744e-2f;
+    e = e * f + 2.402224208e-1f;
+    e = e * f + 6.931469776e-1f;
+    e = e * f + 1.0f;
+    bits = (n - 0x4b400000u + 127u) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return x < -125.0f ? 0.0f : e * power;
+}
+
+/* The largest of n (a multiple of the lanes) scores. */
+static inline float attention_top(size_t n, const float *s)
+{
+    float lane[ATTENTION_LANES];
+    memcpy(lane, s, sizeof lane);
+    for (size_t j = ATTENTION_LANES; j < n; j += ATTENTION_LANES)
+        for (size_t l = 0; l < ATTENTION_LANES; l++)
+            lane[l] = s[j + l] > lane[l] ? s[j + l] : lane[l];
+    for (size_t l = 1; l < ATTENTION_LANES; l++)
+        lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
+    return lane[0];
+}
+
+/* A row of scores of which `seen` count, in whole lanes: what follows them is as good as masked. */
+static inline size_t attention_whole(size_t seen, float *s)
+{
+    size_t n = (seen + ATTENTION_LANES - 1) / ATTENTION_LANES * ATTENTION_LANES;
+    for (size_t j = seen; j < n; j++)
+        s[j] = -3e38f;
+    return n;
+}
+
+/* p = 2^((s - top) c) of rows [from, to), c = scale log2(e); keeps top and 1 / the sum. */
+DS_SIMD static void attention_softmax(const attention_head *head)
+{
+    const float c = head->scale * 1.44269504f;
+    for (size_t i = head->from; i < head->to; i++) {
+        float *p = head->p + (i - head->from) * head->ldp, lane[ATTENTION_LANES] = {0}, sum = 0;
+        size_t n = attention_whole(head->causal ? i + 1 : head->keys, p);
+        const float top = attention_top(n, p);
+        for (size_t j = 0; j < n; j += ATTENTION_LANES)
+            for (size_t l = 0; l < ATTENTION_LANES; l++) {
+                float e = attention_power((p[j + l] - top) * c);
+                p[j + l] = e;
+                lane[l] += e;
+            }
+        for (size_t l = 0; l < ATTENTION_LANES; l++)
+            sum += lane[l];
+        for (size_t j = n; j < head->keys; j++)
+            p[j] = 0;
+        head->top[i] = top;
+        head->over[i] = 1 / sum;
     }
-    return DS_OK;
+}
+
+/* p again, from what was kept, and ds = p (dp - dot) scale in dp's place. */
+DS_SIMD static void attention_slopes(const attention_head *head)
+{
+    const float scale = head->scale, c = scale * 1.44269504f;
+    for (size_t i = head->from; i < head->to; i++) {
+        float *restrict p = head->p + (i - head->from) * head->ldp;
+        float *restrict ds = head->dp + (i - head->from) * head->ldp;
+        size_t n = attention_whole(head->causal ? i + 1 : head->keys, p);
+        const float top = head->top[i], over = head->over[i], dot = head->dot[i];
+        for (size_t j = 0; j < n; j++) {
+            float e = attention_power((p[j] - top) * c) * over;
+            p[j] = e;
+            ds[j] = e * (ds[j] - dot) * scale;
+        }
+        for (size_t j = n; j < head->keys; j++)
+            p[j] = ds[j] = 0;
+    }
+}
+
+/* c (m, n) = op(a) op(b) + beta c. */
+static ds_status attention_product(const ds_kernels *k, ds_gemm call, size_t m, size_t n,
+                                   size_t depth)
+{
+    call.m = m;
+    call.n = n;
+    call.k = depth;
+    return k->gemm(&call);
+}
+
+/* The block's scores q k^T. */
+static ds_status attention_scores(const attention_head *head, const ds_kernels *k)
+{
+    const ds_gemm s = {.ta = 'N',
+                       .tb = 'T',
+                       .a = head->q + head->from * head->d,
+                       .lda = head->d,
+                       .b = head->k,
+                       .ldb = head->d,
+                       .c = head->p,
+                       .ldc = head->ldp};
+    return attention_product(k, s, head->to - head->from, head->keys, head->d);
+}
+
+/* ---- forward ------------------------------------------------------------------------------------
+ */
+
+/* y = rows of o (n, d) times 1 / their sums. */
+DS_SIMD static void attention_put(size_t n, size_t d, const float *o, const float *over,
+                                  float *restrict y, size_t pitch)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            y[i * pitch + j] = o[i * d + j] * over[i];
 }
 
 static ds_status attention_forward(const ds_layer *self, const ds_kernels *k, const float *params,
@@ -122,70 +262,98 @@ static ds_status attention_forward(const ds_layer *self, const ds_kernels *k, co
 {
     (void)params;
     const attention_options *o = self->options;
-    size_t positions = self->in.dim[0];
     for (size_t r = 0; r < rows->n; r++)
         for (size_t h = 0; h < (size_t)o->heads; h++) {
-            attention_part part = attention_head(self, rows, r, h);
-            while (attention_next(&part, positions)) {
-                DS_TRY(attention_weights(&part, k));
-                float *y = rows->y + r * rows->y_stride + part.from * part.width + h * part.d;
-                DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                                          .tb = 'N',
-                                          .m = part.to - part.from,
-                                          .n = part.d,
-                                          .k = part.keys,
-                                          .a = part.p,
-                                          .lda = part.ldp,
-                                          .b = part.v,
-                                          .ldb = part.pitch,
-                                          .beta = 0,
-                                          .c = y,
-                                          .ldc = part.width}));
+            attention_head head = attention_open(self, rows, r, h);
+            float *y = rows->y + r * rows->y_stride + h * head.d;
+            for (size_t b = 0; b < attention_blocks(&head); b++) {
+                attention_block(&head, b);
+                size_t n = head.to - head.from;
+                DS_TRY(attention_scores(&head, k));
+                attention_softmax(&head);
+                const ds_gemm pv = {.ta = 'N',
+                                    .tb = 'N',
+                                    .a = head.p,
+                                    .lda = head.ldp,
+                                    .b = head.v,
+                                    .ldb = head.d,
+                                    .c = head.dy,
+                                    .ldc = head.d};
+                DS_TRY(attention_product(k, pv, n, head.d, head.keys));
+                attention_put(n, head.d, head.dy, head.over + head.from, y + head.from * head.width,
+                              head.width);
             }
         }
     return DS_OK;
 }
 
-/* ds = p (dp - sum_j p_j dp_j) scale, in dp's place. */
-static void attention_slopes(const attention_part *part, float *dp)
+/* ---- backward -----------------------------------------------------------------------------------
+ */
+
+/* dot = sum of dy y, a row each. */
+DS_SIMD static void attention_dots(const attention_head *head, const float *y)
 {
-    for (size_t i = 0; i < part->to - part->from; i++) {
-        const float *p = part->p + i * part->ldp;
-        float *ds = dp + i * part->ldp;
-        double dot = 0;
-        for (size_t j = 0; j < part->keys; j++)
-            dot += (double)p[j] * (double)ds[j];
-        for (size_t j = 0; j < part->keys; j++)
-            ds[j] = p[j] * (ds[j] - (float)dot) * part->scale;
+    size_t d = head->d, whole = d - d % ATTENTION_LANES;
+    for (size_t i = 0; i < head->positions; i++, y += head->width) {
+        const float *dy = head->dy + i * d;
+        float lane[ATTENTION_LANES] = {0}, sum = 0;
+        for (size_t j = 0; j < whole; j += ATTENTION_LANES)
+            for (size_t l = 0; l < ATTENTION_LANES; l++)
+                lane[l] += dy[j + l] * y[j + l];
+        for (size_t j = whole; j < d; j++)
+            lane[j - whole] += dy[j] * y[j];
+        for (size_t l = 0; l < ATTENTION_LANES; l++)
+            sum += lane[l];
+        head->dot[i] = sum;
     }
 }
 
-/* c (m, n) = [c +] op(a) b. */
-static ds_status attention_product(const ds_kernels *k, ds_gemm call, bool add)
+/* One block's share of dk and dv (the last block, which sees all keys, comes first and sets them);
+ * its dq takes the place of its dy. */
+static ds_status attention_block_back(const attention_head *head, const ds_kernels *k)
 {
-    call.beta = add ? 1 : 0;
-    return k->gemm(&call);
-}
-
-/* One block's share of dq (its rows), dk and dv (added). */
-static ds_status attention_block_back(const attention_part *part, const ds_kernels *k,
-                                      const float *dy, float *dx, float *dp)
-{
-    size_t n = part->to - part->from, at = part->from * part->pitch;
-    const float *q = part->q + at;
-    ds_gemm dv = {'T',         'N', part->keys,           part->d,    n, part->p, part->ldp, dy,
-                  part->width, 0,   dx + 2 * part->width, part->pitch};
-    DS_TRY(attention_product(k, dv, true));
-    ds_gemm weights = {'N',         'T',     n,           part->keys, part->d, dy,
-                       part->width, part->v, part->pitch, 0,          dp,      part->ldp};
-    DS_TRY(attention_product(k, weights, false));
-    attention_slopes(part, dp);
-    ds_gemm dq = {'N',       'N',     n,           part->d, part->keys, dp,
-                  part->ldp, part->k, part->pitch, 0,       dx + at,    part->pitch};
-    DS_TRY(attention_product(k, dq, false));
-    ds_gemm dk = {'T', 'N',         part->keys, part->d,          n,          dp, part->ldp,
-                  q,   part->pitch, 0,          dx + part->width, part->pitch};
-    return attention_product(k, dk, true);
+    size_t n = head->to - head->from, d = head->d, at = head->from * d;
+    float beta = head->to == head->positions ? 0 : 1;
+    const ds_gemm dp = {.ta = 'N',
+                        .tb = 'T',
+                        .a = head->dy + at,
+                        .lda = d,
+                        .b = head->v,
+                        .ldb = d,
+                        .c = head->dp,
+                        .ldc = head->ldp};
+    const ds_gemm dv = {.ta = 'T',
+                        .tb = 'N',
+                        .a = head->p,
+                        .lda = head->ldp,
+                        .b = head->dy + at,
+                        .ldb = d,
+                        .beta = beta,
+                        .c = head->dv,
+                        .ldc = d};
+    const ds_gemm dk = {.ta = 'T',
+                        .tb = 'N',
+                        .a = head->dp,
+                        .lda = head->ldp,
+                        .b = head->q + at,
+                        .ldb = d,
+                        .beta = beta,
+                        .c = head->dk,
+                        .ldc = d};
+    const ds_gemm dq = {.ta = 'N',
+                        .tb = 'N',
+                        .a = head->dp,
+                        .lda = head->ldp,
+                        .b = head->k,
+                        .ldb = d,
+                        .c = head->dy + at,
+                        .ldc = d};
+    DS_TRY(attention_scores(head, k));
+    DS_TRY(attention_product(k, dp, n, head->keys, d));
+    attention_slopes(head);
+    DS_TRY(attention_product(k, dv, head->keys, d, n));
+    DS_TRY(attention_product(k, dk, head->keys, d, n));
+    return attention_product(k, dq, n, d, head->keys);
 }
 
 static ds_status attention_backward(const ds_layer *self, const ds_kernels *k, const float *params,
@@ -193,20 +361,21 @@ static ds_status attention_backward(const ds_layer *self, const ds_kernels *k, c
 {
     (void)params;
     const attention_options *o = self->options;
-    size_t positions = self->in.dim[0], elements = ds_shape_elements(&self->in);
-    for (size_t r = 0; r < rows->n; r++) {
-        float *dx = rows->dx + r * rows->x_stride;
-        memset(dx, 0, elements * sizeof *dx);
+    for (size_t r = 0; r < rows->n; r++)
         for (size_t h = 0; h < (size_t)o->heads; h++) {
-            attention_part part = attention_head(self, rows, r, h);
-            const float *dy = rows->dy + r * rows->y_stride + h * part.d;
-            while (attention_next(&part, positions)) {
-                DS_TRY(attention_weights(&part, k));
-                DS_TRY(attention_block_back(&part, k, dy + part.from * part.width, dx + h * part.d,
-                                            rows->scratch + ATTENTION_BLOCK * part.ldp));
+            attention_head head = attention_open(self, rows, r, h);
+            size_t d = head.d, width = head.width, at = r * rows->y_stride + h * d;
+            float *dx = rows->dx + r * rows->x_stride + h * d;
+            attention_gather(head.positions, d, rows->dy + at, width, head.dy);
+            attention_dots(&head, rows->y + at);
+            for (size_t b = attention_blocks(&head); b-- > 0;) {
+                attention_block(&head, b);
+                DS_TRY(attention_block_back(&head, k));
             }
+            attention_scatter(head.positions, d, head.dy, dx, 3 * width);
+            attention_scatter(head.positions, d, head.dk, dx + width, 3 * width);
+            attention_scatter(head.positions, d, head.dv, dx + 2 * width, 3 * width);
         }
-    }
     return DS_OK;
 }
 
@@ -216,6 +385,7 @@ const ds_layer_ops ds_layer_attention = {
     .help = "multi-head self-attention over queries, keys and values side by side (Vaswani 2017)",
     .options = options,
     .options_size = sizeof(attention_options),
+    .reads_y = true,
     .in_dims = 2,
     .prepare = attention_prepare,
     .forward = attention_forward,
