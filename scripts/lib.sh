@@ -72,5 +72,5 @@ build_tests() {
     local dir=$1 name=$2
     shift 2
     rm -f "$root/$dir/meson-logs/$name.json"
-    CK_DEFAULT_TIMEOUT=60 meson test -C "$root/$dir" --no-rebuild --print-errorlogs --num-processes "$cores" --logbase "$name" "$@" >&2 </dev/null || true
+    CK_DEFAULT_TIMEOUT=60 meson test -C "$root/$dir" --no-rebuild --print-errorlogs --num-processes $((cores + 1)) --logbase "$name" "$@" >&2 </dev/null || true
 }

@@ -17,7 +17,7 @@
 #include "trainer_parts.h"
 
 enum { SHARPNESS_ROUNDS = 2 };
-static const double sharpness_settled = 1e-4; /* relative change of the eigenvalue */
+static const double sharpness_settled = 1e-5; /* relative change of the eigenvalue */
 
 struct sharpness {
     ds_config config; /* the run's, but for how gradients meet: they are given to all, not used */
