@@ -3,6 +3,7 @@
  * two dense ones (so its parameters and its dx are both checked). */
 #include <math.h>
 
+#include "../model/layer_entry.h"
 #include "../model/model_rig.h"
 
 enum { WIDTH = 24, ROWS = 12 };
@@ -15,21 +16,6 @@ static int n_layers(void)
     return n;
 }
 
-/* `NAME: {units: 5}`: required options get 5, what is no number a value that fits. */
-static void layer_entry(const ds_layer_ops *ops, size_t room, char *text)
-{
-    size_t used = (size_t)snprintf(text, room, "{%s: {", ops->name);
-    for (const ds_option *o = ops->options; o != NULL && o->name != NULL; o++)
-        if (o->flags & DS_OPTION_REQUIRED)
-            used +=
-                (size_t)snprintf(text + used, room - used, "%s: %s, ", o->name,
-                                 strcmp(o->name, "shape") == 0    ? "[2, 3, 4]"
-                                 : strcmp(o->name, "layers") == 0 ? "[tanh, {dense: {units: 24}}]"
-                                 : strcmp(o->name, "kernel") == 0 ? "2"
-                                                                  : "5");
-    snprintf(text + used, room - used, "trainable: true}}");
-}
-
 /* ---- every layer ---------------------------------------------------------------------------- */
 
 START_TEST(gradients_are_right)
@@ -39,7 +25,7 @@ START_TEST(gradients_are_right)
     model_rig rig;
     double error[16];
     layer_entry(ops, sizeof entry, entry);
-    const char *shape = ops->in_dims == 3 ? "2, 3, 4" : ops->in_dims == 2 ? "4, 6" : "24";
+    const char *shape = layer_input(ops);
     if (ops->reads_ids)
         snprintf(model, sizeof model, "model: {input: [6], layers: [%s, {dense: {units: 3}}]}",
                  entry);
