@@ -14,6 +14,7 @@ static const struct {
 } small[] = {
     {"mlp", "input: [6], hidden: [12, 9], activation: tanh, dropout: 0.25"},
     {"lenet", "input: [1, 12, 12], activation: tanh, pool: avg"},
+    {"resnet", "input: [2, 8, 8], depth: 8, width: 3, shortcut: B"},
     {"gpt", "layers: 1, width: 16, heads: 2, context: 5, tied: false"},
 };
 
