@@ -43,6 +43,17 @@ struct ds_operand {
     const void *source; /* what pack reads */
 };
 
+/* The source of a plain operand: element (i, p) at data[i * ld + p], or data[p * ld + i] where it
+ * is turned. */
+typedef struct ds_native_matrix {
+    const float *data;
+    size_t ld;
+    bool turned;
+} ds_native_matrix;
+
+DS_API void ds_native_pack_plain(const ds_operand *self, size_t row, size_t rows, size_t depth,
+                                 size_t n, size_t width, float *dst);
+
 /* c (m, n) = a b + beta c, beta 0 or 1; m, n, k at least 1. Column j of c lies at
  * (j / span) * skip + j % span of its row: the columns of several samples; span 0: at j. */
 typedef struct ds_product {

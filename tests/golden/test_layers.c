@@ -43,7 +43,7 @@ static const struct {
     {"batchnorm_planes", "3, 5, 4", "batchnorm: {eps: 1e-3}"},
     {"batchnorm_plain", "19", "batchnorm: {affine: false}"},
 };
-static const char *const tables[] = {"ref", "auto"};
+static const char *const tables[] = {"ref", "auto", "openblas"}; /* the last has no product */
 enum { N_CASES = sizeof cases / sizeof *cases };
 
 static size_t numbers(const char *name, const char *what, double *out)
@@ -97,13 +97,13 @@ static double params_off(const char *name, const ds_layer *layer, const ds_kerne
 
 START_TEST(as_pytorch)
 {
-    const char *name = cases[_i / 2].name, *table = tables[_i % 2];
+    const char *name = cases[_i / 3].name, *table = tables[_i % 3];
     const ds_kernels *k = ds_kernels_find(table);
     char model[256];
     model_rig rig;
-    snprintf(model, sizeof model, "model: {input: [%s], layers: [%s%s%s]}", cases[_i / 2].input,
-             strchr(cases[_i / 2].layer, ':') != NULL ? "{" : "", cases[_i / 2].layer,
-             strchr(cases[_i / 2].layer, ':') != NULL ? "}" : "");
+    snprintf(model, sizeof model, "model: {input: [%s], layers: [%s%s%s]}", cases[_i / 3].input,
+             strchr(cases[_i / 3].layer, ':') != NULL ? "{" : "", cases[_i / 3].layer,
+             strchr(cases[_i / 3].layer, ':') != NULL ? "}" : "");
     rig_make(&rig, model, "mse", SAMPLES, 1, k);
     const ds_layer *layer = ds_model_layer(rig.model, 0);
     float x[ROOM], y[ROOM] = {0}, dy[ROOM], dx[ROOM] = {0}, value[ROOM];
@@ -157,7 +157,7 @@ int main(void)
 {
     Suite *s = suite_create("layers by PyTorch");
     TCase *t = tcase_create("as PyTorch");
-    tcase_add_loop_test(t, as_pytorch, 0, 2 * N_CASES);
+    tcase_add_loop_test(t, as_pytorch, 0, 3 * N_CASES);
     suite_add_tcase(s, t);
     return rig_run(s);
 }

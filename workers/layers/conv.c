@@ -1,14 +1,16 @@
-/* Convolution (cross-correlation, as torch.nn.Conv2d) of C x H x W planes: each sample's windows
- * become the columns of a matrix, so that y = W cols, dcols = W^T dy, dW = dy cols^T are products,
- * one a sample and group; the columns are made again for dW, which is cheaper than to keep them.
- * 2 n out oh ow (C / groups) kh kw flops each. W inside is (out, C / groups kh kw) as outside. */
-#include "conv.h"
+/* Convolution (cross-correlation, as torch.nn.Conv2d) of C x H x W planes as matrix products: each
+ * window is a column, y = W cols, dcols = W^T dy, dW = dy cols^T. Kernels with a product of their
+ * own pack the columns from the planes (conv_product.c); with the others the columns are written,
+ * one product a sample and group, and made again for dW, which is cheaper than to keep them. A dy
+ * of many zeros has loops of its own (conv_sparse.c). 2 n out oh ow (C / groups) kh kw flops each.
+ * W inside is (out, C / groups kh kw) as outside. */
+#include <string.h>
 
 #include "descent/simd.h"
 
-enum { CONV_LANES = 16 };
+#include "conv.h"
 
-#include <string.h>
+enum { CONV_LANES = 16 };
 
 typedef struct conv_options {
     ds_window_options window;
@@ -67,6 +69,18 @@ static const ds_option options[] = {
     {.name = NULL},
 };
 
+/* Scratch of any way to compute; W turned, and in the order of conv_sparse.c. */
+static void conv_room(ds_layer *self, const ds_conv *plan)
+{
+    size_t product = ds_conv_product_scratch(plan);
+    size_t sparse = ds_conv_sparse_fits(plan) ? ds_conv_sparse_scratch(plan) : 0;
+    self->scratch = plan->taps * plan->points;
+    self->scratch = self->scratch > product ? self->scratch : product;
+    self->scratch = self->scratch > sparse ? self->scratch : sparse;
+    self->shared = (ds_conv_sparse_fits(plan) ? ds_conv_sparse_shared(plan) : 0) +
+                   (ds_conv_product_turns(plan) ? ds_conv_product_shared(plan) : 0);
+}
+
 static ds_status conv_prepare(ds_layer *self, ds_layer_builder *builder)
 {
     const conv_options *o = self->options;
@@ -85,12 +99,7 @@ static ds_status conv_prepare(ds_layer *self, ds_layer_builder *builder)
     plan->points = w->oh * w->ow;
     self->plan = plan;
     self->out = (ds_shape){.n = 3, .dim = {out, w->oh, w->ow}};
-    self->scratch = plan->taps * plan->points;
-    if (ds_conv_sparse_fits(plan)) {
-        size_t sparse = ds_conv_sparse_scratch(plan);
-        self->scratch = self->scratch > sparse ? self->scratch : sparse;
-        self->shared = ds_conv_sparse_shared(plan);
-    }
+    conv_room(self, plan);
     ds_param_spec weight = {.suffix = "weight",
                             .shape = {.n = 4, .dim = {out, plan->group_in, w->kh, w->kw}},
                             .init = (ds_init_kind)o->init,
@@ -122,23 +131,23 @@ static const float *conv_columns(const ds_conv *plan, size_t g, const float *x, 
     return scratch;
 }
 
-static void conv_add_bias(const ds_layer *self, const float *bias, float *y)
+DS_SIMD static void conv_add_bias(size_t channels, size_t points, const float *bias, float *y)
 {
-    const ds_conv *plan = self->plan;
-    for (size_t c = 0; c < self->out.dim[0]; c++, y += plan->points)
-        for (size_t i = 0; i < plan->points; i++)
+    for (size_t c = 0; c < channels; c++, y += points)
+        for (size_t i = 0; i < points; i++)
             y[i] += bias[c];
 }
 
-static ds_status conv_forward(const ds_layer *self, const ds_kernels *k, const float *params,
-                              const ds_rows *rows)
+/* One product a sample and group. */
+static ds_status conv_forward_written(const ds_layer *self, const ds_kernels *k,
+                                      const float *params, const ds_rows *rows)
 {
     const ds_conv *plan = self->plan;
     const ds_param *w = self->param[0];
-    for (size_t r = 0; r < rows->n; r++) {
-        float *y = rows->y + r * rows->y_stride;
+    for (size_t r = 0; r < rows->n; r++)
         for (size_t g = 0; g < plan->groups; g++) {
             const float *x = rows->x + r * rows->x_stride;
+            float *y = rows->y + r * rows->y_stride;
             DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
                                       .tb = 'N',
                                       .m = plan->group_out,
@@ -152,9 +161,21 @@ static ds_status conv_forward(const ds_layer *self, const ds_kernels *k, const f
                                       .c = y + g * plan->group_out * plan->points,
                                       .ldc = plan->points}));
         }
-        if (self->n_params > 1)
-            conv_add_bias(self, params + self->param[1]->offset, y);
-    }
+    return DS_OK;
+}
+
+static ds_status conv_forward(const ds_layer *self, const ds_kernels *k, const float *params,
+                              const ds_rows *rows)
+{
+    const ds_conv *plan = self->plan;
+    const ds_param *w = self->param[0];
+    if (k->product != NULL)
+        DS_TRY(ds_conv_product_forward(plan, k, params + w->offset, w->stride, rows));
+    else
+        DS_TRY(conv_forward_written(self, k, params, rows));
+    for (size_t r = 0; r < rows->n && self->n_params > 1; r++)
+        conv_add_bias(self->out.dim[0], plan->points, params + self->param[1]->offset,
+                      rows->y + r * rows->y_stride);
     return DS_OK;
 }
 
@@ -167,23 +188,24 @@ static bool conv_shares(const ds_layer *self, const ds_kernels *k, size_t n)
 static void conv_share(const ds_layer *self, const ds_kernels *k, const float *params,
                        float *shared)
 {
-    (void)k;
+    const ds_conv *plan = self->plan;
     const ds_param *w = self->param[0];
-    ds_conv_sparse_share(self->plan, params + w->offset, w->stride, shared);
+    if (ds_conv_sparse_fits(plan)) {
+        ds_conv_sparse_share(plan, params + w->offset, w->stride, shared);
+        shared += ds_conv_sparse_shared(plan);
+    }
+    if (k->product != NULL && ds_conv_product_turns(plan))
+        ds_conv_product_share(plan, params + w->offset, w->stride, shared);
 }
 
-static ds_status conv_backward(const ds_layer *self, const ds_kernels *k, const float *params,
-                               const ds_rows *rows)
+static ds_status conv_backward_written(const ds_layer *self, const ds_kernels *k,
+                                       const float *params, const ds_rows *rows)
 {
     const ds_conv *plan = self->plan;
     const ds_window *window = &plan->window;
     const ds_param *w = self->param[0];
     size_t planes = plan->group_in * window->h * window->w;
     bool plain = conv_plain(window);
-    if (ds_conv_sparse_pays(plan, rows)) {
-        ds_conv_sparse_input(plan, rows);
-        return DS_OK;
-    }
     for (size_t r = 0; r < rows->n; r++)
         for (size_t g = 0; g < plan->groups; g++) {
             float *dx = rows->dx + r * rows->x_stride + g * planes;
@@ -207,6 +229,20 @@ static ds_status conv_backward(const ds_layer *self, const ds_kernels *k, const 
             ds_window_fold(window, plan->group_in, cols, dx);
         }
     return DS_OK;
+}
+
+static ds_status conv_backward(const ds_layer *self, const ds_kernels *k, const float *params,
+                               const ds_rows *rows)
+{
+    const ds_conv *plan = self->plan;
+    if (ds_conv_sparse_pays(plan, rows)) {
+        ds_conv_sparse_input(plan, rows);
+        return DS_OK;
+    }
+    if (k->product == NULL || !ds_conv_product_turns(plan))
+        return conv_backward_written(self, k, params, rows);
+    size_t behind = ds_conv_sparse_fits(plan) ? ds_conv_sparse_shared(plan) : 0;
+    return ds_conv_product_input(plan, k, rows->shared + behind, rows);
 }
 
 /* Sum in double over 16 lanes, which are added in their order at the end. */
@@ -233,38 +269,51 @@ static void conv_bias_gradient(const ds_layer *self, const ds_rows *rows, float 
     }
 }
 
+static ds_status conv_weight_written(const ds_layer *self, const ds_kernels *k, const ds_rows *rows,
+                                     const ds_conv_part *part)
+{
+    const ds_conv *plan = self->plan;
+    for (size_t r = 0; r < rows->n; r++) {
+        const float *x = rows->x + r * rows->x_stride;
+        DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
+                                  .tb = 'T',
+                                  .m = part->to - part->from,
+                                  .n = plan->taps,
+                                  .k = plan->points,
+                                  .a = rows->dy + r * rows->y_stride + part->from * plan->points,
+                                  .lda = plan->points,
+                                  .b = conv_columns(plan, part->group, x, rows->scratch),
+                                  .ldb = plan->points,
+                                  .beta = r > 0 ? 1 : 0,
+                                  .c = part->dst,
+                                  .ldc = part->stride}));
+    }
+    return DS_OK;
+}
+
 /* Rows [from, to) of dW are output channels; they may belong to several groups. */
 static ds_status conv_gradient(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
                                size_t to, const ds_rows *rows, float *dst, bool add)
 {
     const ds_conv *plan = self->plan;
+    size_t stride = self->param[p]->stride;
     DS_ASSERT(!add);
     if (p == 1) {
         conv_bias_gradient(self, rows, dst);
         return DS_OK;
     }
     if (ds_conv_sparse_pays(plan, rows)) {
-        ds_conv_sparse_weight(plan, rows, from, to, dst, self->param[0]->stride);
+        ds_conv_sparse_weight(plan, rows, from, to, dst, stride);
         return DS_OK;
     }
     for (size_t g = from / plan->group_out; g * plan->group_out < to; g++) {
         size_t first = g * plan->group_out > from ? g * plan->group_out : from;
         size_t end = (g + 1) * plan->group_out < to ? (g + 1) * plan->group_out : to;
-        for (size_t r = 0; r < rows->n; r++) {
-            const float *x = rows->x + r * rows->x_stride;
-            DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                                      .tb = 'T',
-                                      .m = end - first,
-                                      .n = plan->taps,
-                                      .k = plan->points,
-                                      .a = rows->dy + r * rows->y_stride + first * plan->points,
-                                      .lda = plan->points,
-                                      .b = conv_columns(plan, g, x, rows->scratch),
-                                      .ldb = plan->points,
-                                      .beta = r > 0 ? 1 : 0,
-                                      .c = dst + (first - from) * self->param[0]->stride,
-                                      .ldc = self->param[0]->stride}));
-        }
+        ds_conv_part part = {g, first, end, dst + (first - from) * stride, stride};
+        if (k->product != NULL)
+            DS_TRY(ds_conv_product_weight(plan, k, rows, &part));
+        else
+            DS_TRY(conv_weight_written(self, k, rows, &part));
     }
     return DS_OK;
 }

@@ -1,5 +1,5 @@
-/* What the parts of the convolution share: conv.c (the layer), conv_sparse.c (gradients that are
- * mostly zeros). */
+/* What the parts of the convolution share: conv.c (the layer), conv_product.c (products on columns
+ * that are packed from the planes), conv_sparse.c (gradients that are mostly zeros). */
 #ifndef DS_CONV_H
 #define DS_CONV_H
 
@@ -28,5 +28,26 @@ bool ds_conv_sparse_pays(const ds_conv *self, const ds_rows *rows);
 void ds_conv_sparse_input(const ds_conv *self, const ds_rows *rows);
 void ds_conv_sparse_weight(const ds_conv *self, const ds_rows *rows, size_t from, size_t to,
                            float *dst, size_t stride);
+
+/* Floats of scratch that the three products below may use. */
+size_t ds_conv_product_scratch(const ds_conv *self);
+/* Local. y of all rows but for the bias; w: (out, taps), rows of `stride`. */
+ds_status ds_conv_product_forward(const ds_conv *self, const ds_kernels *k, const float *w,
+                                  size_t stride, const ds_rows *rows) DS_NODISCARD;
+/* Local. Is dx the convolution of dy with W turned (stride 1, less padding than the kernel)? Then
+ * share fills `turned`, of so many floats, and input finds dx. */
+bool ds_conv_product_turns(const ds_conv *self);
+size_t ds_conv_product_shared(const ds_conv *self);
+void ds_conv_product_share(const ds_conv *self, const float *w, size_t stride, float *turned);
+ds_status ds_conv_product_input(const ds_conv *self, const ds_kernels *k, const float *turned,
+                                const ds_rows *rows) DS_NODISCARD;
+/* Local. dst (rows of `stride`) = dW of output channels [from, to), which lie in one group. */
+typedef struct ds_conv_part {
+    size_t group, from, to;
+    float *dst;
+    size_t stride;
+} ds_conv_part;
+ds_status ds_conv_product_weight(const ds_conv *self, const ds_kernels *k, const ds_rows *rows,
+                                 const ds_conv_part *part) DS_NODISCARD;
 
 #endif

@@ -1,0 +1,389 @@
+/* The products of a convolution on columns that are never written out: kernels->product packs them
+ * from planes that lie with their padding, a few samples at a time, so that nothing has to be asked
+ * at the borders.
+ *   y:  a = W (out, taps), b (taps, points of all samples): rows of the image are runs of a row of
+ * b dx: the same with dy as image and W turned by half a circle (stride 1) dW: a = dy (out,
+ * points), b (points, taps) from pixels that keep their channels side by side, so that kw C taps
+ * are a run; its columns are put in W's order at the end. As many flops as products of the written
+ * columns, and C kh kw oh ow floats less through memory. */
+#include <string.h>
+
+#include "descent/simd.h"
+
+#include "conv.h"
+
+enum {
+    PRODUCT_RUN = 16,       /* floats copied at a time, also where fewer are left */
+    PRODUCT_ROOM = 1 << 17, /* floats of padded planes at a time */
+    PRODUCT_SAMPLES = 16,
+    PRODUCT_WIDTH = 32
+};
+
+/* Planes of several samples with their padding. Strides in floats. */
+typedef struct product_image {
+    const ds_window *window;
+    const float *data;
+    size_t channels, points;
+    size_t sample, channel, row, pixel;
+    bool room; /* PRODUCT_RUN floats may be read past the end */
+} product_image;
+
+static bool product_plain(const ds_window *w)
+{
+    return w->kh * w->kw == 1 && w->sh * w->sw == 1 && w->ph + w->pw == 0;
+}
+
+static size_t product_padded(const ds_window *w, size_t channels)
+{
+    return channels * (w->h + 2 * w->ph) * (w->w + 2 * w->pw);
+}
+
+/* Samples at a time. */
+static size_t product_samples(const ds_window *w, size_t channels)
+{
+    size_t n = PRODUCT_ROOM / product_padded(w, channels);
+    return n < 1 ? 1 : n > PRODUCT_SAMPLES ? PRODUCT_SAMPLES : n;
+}
+
+static size_t product_image_floats(const ds_window *w, size_t channels)
+{
+    return (product_samples(w, channels) * product_padded(w, channels) + 2 * PRODUCT_RUN - 1) /
+           PRODUCT_RUN * PRODUCT_RUN;
+}
+
+/* ---- the image ------------------------------------------------------------------------------ */
+
+/* A row of an image, each pixel's channels `step` floats apart. */
+DS_SIMD static void product_mix(size_t n, size_t channels, const float *restrict x, size_t step,
+                                float *restrict to)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < channels; c++)
+            to[i * channels + c] = x[c * step + i];
+}
+
+/* The image of n samples of `channels` planes; mixed: channels are the fastest. */
+static product_image product_pad(const ds_window *w, size_t channels, bool mixed, float *room)
+{
+    size_t width = w->w + 2 * w->pw, height = w->h + 2 * w->ph;
+    memset(room, 0, product_image_floats(w, channels) * sizeof *room);
+    return (product_image){.window = w,
+                           .data = room,
+                           .channels = channels,
+                           .points = w->oh * w->ow,
+                           .sample = channels * height * width,
+                           .channel = mixed ? 1 : height * width,
+                           .row = mixed ? width * channels : width,
+                           .pixel = mixed ? channels : 1,
+                           .room = true};
+}
+
+static void product_fill(const product_image *self, size_t n, const float *x, size_t stride,
+                         float *room)
+{
+    const ds_window *w = self->window;
+    for (size_t s = 0; s < n; s++)
+        for (size_t r = 0; r < w->h; r++) {
+            const float *from = x + s * stride + r * w->w;
+            float *to = room + s * self->sample + (r + w->ph) * self->row + w->pw * self->pixel;
+            if (self->channel == 1 && self->channels > 1)
+                product_mix(w->w, self->channels, from, w->h * w->w, to);
+            else
+                for (size_t c = 0; c < self->channels; c++)
+                    memcpy(to + c * self->channel, from + c * w->h * w->w, w->w * sizeof *to);
+        }
+}
+
+/* ---- operands ------------------------------------------------------------------------------- */
+
+typedef struct product_run {
+    size_t from, to, n;
+} product_run;
+
+/* n floats, or up to the next multiple of PRODUCT_RUN where `more` says that this does no harm. */
+static inline void product_copy(size_t n, size_t step, bool more, const float *from, float *to)
+{
+    if (step == 1 && more)
+        for (size_t i = 0; i < n; i += PRODUCT_RUN)
+            memcpy(to + i, from + i, PRODUCT_RUN * sizeof *to);
+    else
+        for (size_t i = 0; i < n; i++)
+            to[i] = from[i * step];
+}
+
+/* Points [first, first + n) as runs: those of one row of outputs. */
+static size_t product_runs(const product_image *self, size_t first, size_t n, product_run *run)
+{
+    const ds_window *w = self->window;
+    size_t n_runs = 0;
+    for (size_t done = 0; done < n;) {
+        size_t sample = (first + done) / self->points, point = (first + done) % self->points;
+        size_t i = point / w->ow, j = point % w->ow;
+        size_t length = w->ow - j < n - done ? w->ow - j : n - done;
+        run[n_runs++] = (product_run){
+            sample * self->sample + i * w->sh * self->row + j * w->sw * self->pixel, done, length};
+        done += length;
+    }
+    return n_runs;
+}
+
+/* dst[p width + i]: tap depth + p of point row + i. A copy runs on into what is written later. */
+DS_SIMD static void product_pack_points(const ds_operand *operand, size_t row, size_t rows,
+                                        size_t depth, size_t n, size_t width, float *dst)
+{
+    const product_image *self = operand->source;
+    const ds_window *w = self->window;
+    product_run run[PRODUCT_WIDTH];
+    size_t n_runs = product_runs(self, row, rows, run), kk = w->kh * w->kw;
+    size_t c = depth / kk, ki = depth % kk / w->kw, kj = depth % w->kw;
+    for (size_t p = 0; p < n; p++) {
+        const float *from = self->data + c * self->channel + ki * self->row + kj;
+        for (size_t r = 0; r < n_runs; r++) {
+            size_t end = run[r].to + (run[r].n + PRODUCT_RUN - 1) / PRODUCT_RUN * PRODUCT_RUN;
+            product_copy(run[r].n, w->sw, self->room && end <= (n - p) * width, from + run[r].from,
+                         dst + p * width + run[r].to);
+        }
+        if (++kj == w->kw)
+            kj = 0, ki++;
+        if (ki == w->kh)
+            ki = 0, c++;
+    }
+}
+
+/* dst[p width + i]: tap row + i, in the order of a mixed image, of point depth + p. */
+DS_SIMD static void product_pack_taps(const ds_operand *operand, size_t row, size_t rows,
+                                      size_t depth, size_t n, size_t width, float *dst)
+{
+    const product_image *self = operand->source;
+    const ds_window *w = self->window;
+    product_run run[PRODUCT_WIDTH];
+    size_t n_runs = 0, line = w->kw * self->channels;
+    for (size_t done = 0; done < rows; done += run[n_runs++].n) {
+        size_t ki = (row + done) / line, at = (row + done) % line;
+        run[n_runs] = (product_run){ki * self->row + at, done,
+                                    line - at < rows - done ? line - at : rows - done};
+    }
+    size_t sample = depth / self->points, i = depth % self->points / w->ow, j = depth % w->ow;
+    for (size_t p = 0; p < n; p++) {
+        const float *from =
+            self->data + sample * self->sample + i * w->sh * self->row + j * w->sw * self->pixel;
+        for (size_t r = 0; r < n_runs; r++) {
+            size_t end = run[r].to + (run[r].n + PRODUCT_RUN - 1) / PRODUCT_RUN * PRODUCT_RUN;
+            product_copy(run[r].n, 1, self->room && end <= (n - p) * width, from + run[r].from,
+                         dst + p * width + run[r].to);
+        }
+        if (++j == w->ow)
+            j = 0, i++;
+        if (i == w->oh)
+            i = 0, sample++;
+    }
+}
+
+/* Planes of dy: element (channel, point of all samples). */
+typedef struct product_planes {
+    const float *data;
+    size_t points, stride;
+} product_planes;
+
+static void product_pack_planes(const ds_operand *operand, size_t row, size_t rows, size_t depth,
+                                size_t n, size_t width, float *dst)
+{
+    const product_planes *self = operand->source;
+    for (size_t done = 0; done < n;) {
+        size_t sample = (depth + done) / self->points, point = (depth + done) % self->points;
+        size_t run = self->points - point < n - done ? self->points - point : n - done;
+        ds_native_matrix m = {self->data + sample * self->stride, self->points, false};
+        ds_native_pack_plain(&(ds_operand){.source = &m}, row, rows, point, run, width,
+                             dst + done * width);
+        done += run;
+    }
+}
+
+/* ---- products ------------------------------------------------------------------------------- */
+
+/* c (m, points of each sample) = w (m, taps of `window`) times the columns of x's `channels`
+ * planes. */
+typedef struct product_task {
+    const ds_window *window;
+    size_t channels, m;
+    const float *w;
+    size_t w_stride, n;
+    const float *x;
+    size_t x_stride;
+    float *c;
+    size_t c_stride;
+    float *room;
+} product_task;
+
+static ds_status product_columns(const ds_kernels *k, const product_task *t)
+{
+    bool plain = product_plain(t->window);
+    size_t points = t->window->oh * t->window->ow, most = product_samples(t->window, t->channels);
+    ds_window row = {
+        .h = 1, .w = points, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .oh = 1, .ow = points};
+    product_image image = {
+        .window = &row, .points = points, .channel = points, .pixel = 1, .sample = t->x_stride};
+    if (!plain)
+        image = product_pad(t->window, t->channels, false, t->room);
+    ds_native_matrix w = {t->w, t->w_stride, false};
+    ds_operand a = {ds_native_pack_plain, &w}, b = {product_pack_points, &image};
+    for (size_t s = 0, n; s < t->n; s += n) {
+        n = plain || t->n - s < most ? t->n - s : most;
+        if (plain)
+            image.data = t->x;
+        else
+            product_fill(&image, n, t->x + s * t->x_stride, t->x_stride, t->room);
+        DS_TRY(k->product(&(ds_product){.m = t->m,
+                                        .n = n * points,
+                                        .k = t->channels * t->window->kh * t->window->kw,
+                                        .a = &a,
+                                        .b = &b,
+                                        .c = t->c + s * t->c_stride,
+                                        .ldc = points,
+                                        .span = points,
+                                        .skip = t->c_stride}));
+    }
+    return DS_OK;
+}
+
+ds_status ds_conv_product_forward(const ds_conv *self, const ds_kernels *k, const float *w,
+                                  size_t stride, const ds_rows *rows)
+{
+    const ds_window *window = &self->window;
+    for (size_t g = 0; g < self->groups; g++)
+        DS_TRY(product_columns(
+            k, &(product_task){.window = window,
+                               .channels = self->group_in,
+                               .m = self->group_out,
+                               .w = w + g * self->group_out * stride,
+                               .w_stride = stride,
+                               .n = rows->n,
+                               .x = rows->x + g * self->group_in * window->h * window->w,
+                               .x_stride = rows->x_stride,
+                               .c = rows->y + g * self->group_out * self->points,
+                               .c_stride = rows->y_stride,
+                               .room = rows->scratch}));
+    return DS_OK;
+}
+
+/* ---- dx ------------------------------------------------------------------------------------- */
+
+bool ds_conv_product_turns(const ds_conv *self)
+{
+    const ds_window *w = &self->window;
+    return w->sh == 1 && w->sw == 1 && w->ph < w->kh && w->pw < w->kw;
+}
+
+/* dy as an image: its windows are dx. */
+static ds_window product_back(const ds_conv *self)
+{
+    const ds_window *w = &self->window;
+    return (ds_window){.c = self->group_out,
+                       .h = w->oh,
+                       .w = w->ow,
+                       .kh = w->kh,
+                       .kw = w->kw,
+                       .sh = 1,
+                       .sw = 1,
+                       .ph = w->kh - 1 - w->ph,
+                       .pw = w->kw - 1 - w->pw,
+                       .oh = w->h,
+                       .ow = w->w};
+}
+
+/* Floats from row to row of the turned W: (groups, group_in, group_out kh kw). */
+static size_t product_turned_stride(const ds_conv *self)
+{
+    return ds_stride_for(self->group_out * self->window.kh * self->window.kw);
+}
+
+size_t ds_conv_product_shared(const ds_conv *self)
+{
+    return self->groups * self->group_in * product_turned_stride(self);
+}
+
+void ds_conv_product_share(const ds_conv *self, const float *w, size_t stride, float *shared)
+{
+    size_t kk = self->window.kh * self->window.kw;
+    for (size_t row = 0; row < self->groups * self->group_in; row++) {
+        size_t g = row / self->group_in, c = row % self->group_in;
+        float *to = shared + row * product_turned_stride(self);
+        for (size_t o = 0; o < self->group_out; o++)
+            for (size_t t = 0; t < kk; t++)
+                *to++ = w[(g * self->group_out + o) * stride + c * kk + kk - 1 - t];
+    }
+}
+
+ds_status ds_conv_product_input(const ds_conv *self, const ds_kernels *k, const float *turned,
+                                const ds_rows *rows)
+{
+    ds_window window = product_back(self);
+    size_t plane = self->window.h * self->window.w;
+    for (size_t g = 0; g < self->groups; g++)
+        DS_TRY(product_columns(
+            k, &(product_task){.window = &window,
+                               .channels = self->group_out,
+                               .m = self->group_in,
+                               .w = turned + g * self->group_in * product_turned_stride(self),
+                               .w_stride = product_turned_stride(self),
+                               .n = rows->n,
+                               .x = rows->dy + g * self->group_out * self->points,
+                               .x_stride = rows->y_stride,
+                               .c = rows->dx + g * self->group_in * plane,
+                               .c_stride = rows->x_stride,
+                               .room = rows->scratch}));
+    return DS_OK;
+}
+
+/* ---- dW ------------------------------------------------------------------------------------- */
+
+/* dst's columns (channel, tap) from those of a mixed image (tap, channel). */
+static void product_unmix(const ds_conv *self, size_t m, const float *from, float *dst,
+                          size_t stride)
+{
+    size_t kk = self->window.kh * self->window.kw;
+    for (size_t o = 0; o < m; o++, from += self->taps, dst += stride)
+        for (size_t c = 0; c < self->group_in; c++)
+            for (size_t t = 0; t < kk; t++)
+                dst[c * kk + t] = from[t * self->group_in + c];
+}
+
+ds_status ds_conv_product_weight(const ds_conv *self, const ds_kernels *k, const ds_rows *rows,
+                                 const ds_conv_part *part)
+{
+    const ds_window *w = &self->window;
+    size_t most = product_samples(w, self->group_in), m = part->to - part->from;
+    float *room = rows->scratch, *sums = room + product_image_floats(w, self->group_in);
+    bool mixed = self->group_in > 1 && self->taps > self->group_in;
+    product_image image = product_pad(w, self->group_in, true, room);
+    size_t first = part->group * self->group_in * w->h * w->w;
+    for (size_t s = 0, n; s < rows->n; s += n) {
+        n = rows->n - s < most ? rows->n - s : most;
+        product_fill(&image, n, rows->x + s * rows->x_stride + first, rows->x_stride, room);
+        product_planes dy = {rows->dy + s * rows->y_stride + part->from * self->points,
+                             self->points, rows->y_stride};
+        ds_operand a = {product_pack_planes, &dy}, b = {product_pack_taps, &image};
+        DS_TRY(k->product(&(ds_product){.m = m,
+                                        .n = self->taps,
+                                        .k = n * self->points,
+                                        .a = &a,
+                                        .b = &b,
+                                        .beta = s > 0 ? 1.0f : 0.0f,
+                                        .c = mixed ? sums : part->dst,
+                                        .ldc = mixed ? self->taps : part->stride}));
+    }
+    if (mixed)
+        product_unmix(self, m, sums, part->dst, part->stride);
+    return DS_OK;
+}
+
+size_t ds_conv_product_scratch(const ds_conv *self)
+{
+    size_t most =
+        product_image_floats(&self->window, self->group_in) + self->group_out * self->taps;
+    if (!ds_conv_product_turns(self))
+        return most;
+    ds_window back = product_back(self);
+    size_t input = product_image_floats(&back, self->group_out);
+    return input > most ? input : most;
+}
