@@ -4,11 +4,11 @@
  * one product a sample and group, and made again for dW, which is cheaper than to keep them. A dy
  * of many zeros has loops of its own (conv_sparse.c). 2 n out oh ow (C / groups) kh kw flops each.
  * W inside is (out, C / groups kh kw) as outside. */
+#include "conv.h"
+
 #include <string.h>
 
 #include "descent/simd.h"
-
-#include "conv.h"
 
 enum { CONV_LANES = 16 };
 

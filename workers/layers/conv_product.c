@@ -96,87 +96,122 @@ static void product_fill(const product_image *self, size_t n, const float *x, si
 
 /* ---- operands ------------------------------------------------------------------------------- */
 
-typedef struct product_run {
+/* A row of a packed panel from an image: pieces of PRODUCT_RUN floats, of which n count; the rest
+ * runs on into what is written later. */
+typedef struct product_piece {
     size_t from, to, n;
-} product_run;
+} product_piece;
 
-/* n floats, or up to the next multiple of PRODUCT_RUN where `more` says that this does no harm. */
-static inline void product_copy(size_t n, size_t step, bool more, const float *from, float *to)
+typedef struct product_pieces {
+    product_piece piece[PRODUCT_WIDTH];
+    size_t n;
+} product_pieces;
+
+static void product_add(product_pieces *self, size_t from, size_t to, size_t n)
 {
-    if (step == 1 && more)
-        for (size_t i = 0; i < n; i += PRODUCT_RUN)
-            memcpy(to + i, from + i, PRODUCT_RUN * sizeof *to);
-    else
-        for (size_t i = 0; i < n; i++)
-            to[i] = from[i * step];
+    for (size_t i = 0; i < n; i += PRODUCT_RUN)
+        self->piece[self->n++] =
+            (product_piece){from + i, to + i, n - i < PRODUCT_RUN ? n - i : PRODUCT_RUN};
 }
 
-/* Points [first, first + n) as runs: those of one row of outputs. */
-static size_t product_runs(const product_image *self, size_t first, size_t n, product_run *run)
+/* Where the rows of a panel come from, one after the other: steps of `fast`, `middle`, `slow`. */
+typedef struct product_walk {
+    size_t count[2]; /* of fast and middle steps */
+    size_t step[3];  /* floats */
+    size_t at[3];    /* of the first row */
+} product_walk;
+
+/* As many pieces as the compiler can see keep their places in registers. */
+__attribute__((always_inline)) static inline void
+product_rows(const size_t n_pieces, const product_piece *piece, product_walk *walk, size_t n,
+             const float *data, size_t width, float *dst)
 {
-    const ds_window *w = self->window;
-    size_t n_runs = 0;
-    for (size_t done = 0; done < n;) {
-        size_t sample = (first + done) / self->points, point = (first + done) % self->points;
-        size_t i = point / w->ow, j = point % w->ow;
-        size_t length = w->ow - j < n - done ? w->ow - j : n - done;
-        run[n_runs++] = (product_run){
-            sample * self->sample + i * w->sh * self->row + j * w->sw * self->pixel, done, length};
-        done += length;
+    size_t fast = walk->at[0], middle = walk->at[1], slow = walk->at[2];
+    for (size_t p = 0; p < n; p++, dst += width) {
+        const float *from =
+            data + slow * walk->step[2] + middle * walk->step[1] + fast * walk->step[0];
+        for (size_t i = 0; i < n_pieces; i++)
+            memcpy(dst + piece[i].to, from + piece[i].from, PRODUCT_RUN * sizeof *dst);
+        if (++fast == walk->count[0])
+            fast = 0, middle++;
+        if (middle == walk->count[1])
+            middle = 0, slow++;
     }
-    return n_runs;
+    walk->at[0] = fast, walk->at[1] = middle, walk->at[2] = slow;
 }
 
-/* dst[p width + i]: tap depth + p of point row + i. A copy runs on into what is written later. */
-DS_SIMD static void product_pack_points(const ds_operand *operand, size_t row, size_t rows,
-                                        size_t depth, size_t n, size_t width, float *dst)
+/* n rows of a panel; the last ones, which nothing is written behind, float by float. */
+DS_SIMD static void product_panel(const product_image *self, const product_pieces *pieces,
+                                  product_walk *walk, size_t n, size_t width, float *dst)
+{
+    const product_piece *piece = pieces->piece;
+    size_t end = piece[pieces->n - 1].to + PRODUCT_RUN, last = (end + width - 1) / width - 1;
+    size_t whole = self->room && n > last ? n - last : 0, full = 0;
+    while (full < pieces->n && piece[full].n == PRODUCT_RUN)
+        full++;
+    if (full == pieces->n)
+        whole = n;
+    if (pieces->n == 2)
+        product_rows(2, piece, walk, whole, self->data, width, dst);
+    else if (pieces->n == 3)
+        product_rows(3, piece, walk, whole, self->data, width, dst);
+    else if (pieces->n == 4)
+        product_rows(4, piece, walk, whole, self->data, width, dst);
+    else
+        product_rows(pieces->n, piece, walk, whole, self->data, width, dst);
+    for (size_t p = whole; p < n; p++) {
+        const float *from = self->data + walk->at[2] * walk->step[2] + walk->at[1] * walk->step[1] +
+                            walk->at[0] * walk->step[0];
+        for (size_t i = 0; i < pieces->n; i++)
+            for (size_t q = 0; q < piece[i].n; q++)
+                dst[p * width + piece[i].to + q] = from[piece[i].from + q];
+        if (++walk->at[0] == walk->count[0])
+            walk->at[0] = 0, walk->at[1]++;
+        if (walk->at[1] == walk->count[1])
+            walk->at[1] = 0, walk->at[2]++;
+    }
+}
+
+/* dst[p width + i]: tap depth + p of point row + i. */
+static void product_pack_points(const ds_operand *operand, size_t row, size_t rows, size_t depth,
+                                size_t n, size_t width, float *dst)
 {
     const product_image *self = operand->source;
     const ds_window *w = self->window;
-    product_run run[PRODUCT_WIDTH];
-    size_t n_runs = product_runs(self, row, rows, run), kk = w->kh * w->kw;
-    size_t c = depth / kk, ki = depth % kk / w->kw, kj = depth % w->kw;
-    for (size_t p = 0; p < n; p++) {
-        const float *from = self->data + c * self->channel + ki * self->row + kj;
-        for (size_t r = 0; r < n_runs; r++) {
-            size_t end = run[r].to + (run[r].n + PRODUCT_RUN - 1) / PRODUCT_RUN * PRODUCT_RUN;
-            product_copy(run[r].n, w->sw, self->room && end <= (n - p) * width, from + run[r].from,
-                         dst + p * width + run[r].to);
-        }
-        if (++kj == w->kw)
-            kj = 0, ki++;
-        if (ki == w->kh)
-            ki = 0, c++;
+    product_pieces pieces = {.n = 0};
+    for (size_t done = 0, length; done < rows; done += length) { /* runs: in a row of outputs */
+        size_t sample = (row + done) / self->points, point = (row + done) % self->points;
+        size_t j = point % w->ow, left = rows - done;
+        length = w->sw > 1 ? 1 : w->ow - j < left ? w->ow - j : left;
+        product_add(&pieces,
+                    sample * self->sample + point / w->ow * w->sh * self->row +
+                        j * w->sw * self->pixel,
+                    done, length);
     }
+    size_t kk = w->kh * w->kw;
+    product_walk walk = {{w->kw, w->kh},
+                         {1, self->row, self->channel},
+                         {depth % w->kw, depth % kk / w->kw, depth / kk}};
+    product_panel(self, &pieces, &walk, n, width, dst);
 }
 
 /* dst[p width + i]: tap row + i, in the order of a mixed image, of point depth + p. */
-DS_SIMD static void product_pack_taps(const ds_operand *operand, size_t row, size_t rows,
-                                      size_t depth, size_t n, size_t width, float *dst)
+static void product_pack_taps(const ds_operand *operand, size_t row, size_t rows, size_t depth,
+                              size_t n, size_t width, float *dst)
 {
     const product_image *self = operand->source;
     const ds_window *w = self->window;
-    product_run run[PRODUCT_WIDTH];
-    size_t n_runs = 0, line = w->kw * self->channels;
-    for (size_t done = 0; done < rows; done += run[n_runs++].n) {
-        size_t ki = (row + done) / line, at = (row + done) % line;
-        run[n_runs] = (product_run){ki * self->row + at, done,
-                                    line - at < rows - done ? line - at : rows - done};
+    product_pieces pieces = {.n = 0};
+    for (size_t done = 0, length, line = w->kw * self->channels; done < rows; done += length) {
+        size_t at = (row + done) % line, left = rows - done;
+        length = line - at < left ? line - at : left;
+        product_add(&pieces, (row + done) / line * self->row + at, done, length);
     }
-    size_t sample = depth / self->points, i = depth % self->points / w->ow, j = depth % w->ow;
-    for (size_t p = 0; p < n; p++) {
-        const float *from =
-            self->data + sample * self->sample + i * w->sh * self->row + j * w->sw * self->pixel;
-        for (size_t r = 0; r < n_runs; r++) {
-            size_t end = run[r].to + (run[r].n + PRODUCT_RUN - 1) / PRODUCT_RUN * PRODUCT_RUN;
-            product_copy(run[r].n, 1, self->room && end <= (n - p) * width, from + run[r].from,
-                         dst + p * width + run[r].to);
-        }
-        if (++j == w->ow)
-            j = 0, i++;
-        if (i == w->oh)
-            i = 0, sample++;
-    }
+    size_t point = depth % self->points;
+    product_walk walk = {{w->ow, w->oh},
+                         {w->sw * self->pixel, w->sh * self->row, self->sample},
+                         {point % w->ow, point / w->ow, depth / self->points}};
+    product_panel(self, &pieces, &walk, n, width, dst);
 }
 
 /* Planes of dy: element (channel, point of all samples). */

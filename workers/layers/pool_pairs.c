@@ -13,10 +13,7 @@ enum { PAIRS_IN = 16, PAIRS_OUT = 8 };
 typedef float pairs_in __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float pairs_out __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int pairs_mask __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int pairs_half __attribute__((vector_size(32), aligned(4), may_alias));
 
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15
 #define TWICE 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7
 #define SWAP 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
 
@@ -49,11 +46,6 @@ static void pairs_backward_one(const float *x, size_t width, float y, float dy, 
     }
 }
 
-/* The larger of two vectors, lane by lane. */
-#define LARGER(vec, mask, a, b)                         \
-    ((vec)(((mask)(b) & (((b) > (a)) | ((b) != (b)))) | \
-           ((mask)(a) & ~(((b) > (a)) | ((b) != (b))))))
-
 /* Row pairs from r on whose vectors stay inside `rows` of them. */
 static bool pairs_inside(size_t r, size_t rows, size_t width)
 {
@@ -69,11 +61,14 @@ DS_SIMD static void pairs_forward(size_t rows, size_t width, const float *x, flo
         for (size_t q = 0; q < width && !inside; q += 2)
             pairs_forward_one(x + q, width, y + q / 2);
         for (size_t q = 0; q < width && inside; q += PAIRS_IN) {
-            pairs_in a = *(const pairs_in *)(x + q), b = *(const pairs_in *)(x + width + q);
-            pairs_in t = LARGER(pairs_in, pairs_mask, a, b);
-            pairs_out even = __builtin_shufflevector(t, t, EVEN);
-            pairs_out odd = __builtin_shufflevector(t, t, ODD);
-            *(pairs_out *)(y + q / 2) = LARGER(pairs_out, pairs_half, even, odd);
+            const float *a = x + q, *b = x + width + q;
+            float t[PAIRS_IN];
+            for (size_t l = 0; l < PAIRS_IN; l++)
+                t[l] = ((b[l] > a[l]) | (b[l] != b[l])) ? b[l] : a[l];
+            for (size_t l = 0; l < PAIRS_OUT; l++)
+                y[q / 2 + l] = ((t[2 * l + 1] > t[2 * l]) | (t[2 * l + 1] != t[2 * l + 1]))
+                                   ? t[2 * l + 1]
+                                   : t[2 * l];
         }
     }
 }
