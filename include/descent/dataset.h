@@ -76,6 +76,10 @@ DS_API ds_status ds_dataset_read_file(const char *path, const ds_read_request *r
 DS_API ds_status ds_dataset_create(ds_dataset **out) DS_NODISCARD;
 /* Local. Refuse numbers that are not finite (DATA, with sample and column) and set the identity. */
 DS_API ds_status ds_dataset_judge(ds_dataset *self, const char *split) DS_NODISCARD;
+/* Local. As an HDF5 file that format hdf5 reads back bit for bit: `inputs`, `targets`, names as
+ * their attributes. It is whole or not there; one that stands at `path` is replaced. Errors: WRITE.
+ */
+DS_API ds_status ds_dataset_write_hdf5(const ds_dataset *self, const char *path) DS_NODISCARD;
 DS_API void ds_dataset_destroy(ds_dataset **dataset);
 
 /* The splits of a run. validation and test may be NULL. */

@@ -12,6 +12,7 @@
 
 #include "args.h"
 #include "command.h"
+#include "data_source.h"
 #include "shared_text.h"
 
 enum { DATA_NAMED = 20, DATA_ROWS = 64 };
@@ -133,30 +134,12 @@ static void data_print_normalizer(const ds_normalizer *by)
         printf("  and %zu more\n", by->n - DATA_ROWS);
 }
 
-static bool data_is_config(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
-}
-
-/* model.input, where the config has it: the shape decides what a channel is. */
-static ds_status data_input(const ds_config *config, ds_shape *out)
-{
-    const ds_value *input = ds_value_find(config->model, "input");
-    int64_t dim = 0;
-    for (size_t i = 0; input != NULL && i < input->n && i < DS_MAX_DIMS; i++) {
-        DS_TRY(ds_value_int(input->child[i], "model", "input", &dim));
-        out->dim[out->n++] = dim > 0 ? (size_t)dim : 0;
-    }
-    return DS_OK;
-}
-
 static ds_status data_show_config(ds_world *world, const ds_config *config, data_view *view)
 {
     ds_auto(ds_splits) splits = NULL;
     ds_shape input = {0};
     DS_CHECK(config->data.train != NULL, DS_ERR_USAGE, "data: the config has no data.train");
-    DS_TRY(data_input(config, &input));
+    DS_TRY(data_source_input(config, &input));
     DS_TRY(ds_splits_read(world, config, input.n > 0 ? &input : NULL, NULL, &splits));
     const ds_dataset *part[] = {splits->train, splits->validation, splits->test};
     static const char *const name[] = {"train", "validation", "test"};
@@ -179,51 +162,61 @@ static ds_status data_config(ds_world *world, const char *path, const arg_list *
     return data_show_config(world, config, view);
 }
 
-/* A file says nothing of its target: it is a class where that can be, else a number, else (images
- * without labels) left out. Very many whole numbers are numbers. */
 static ds_status data_file(const char *path, data_view *view)
 {
-    char why[1024];
     ds_auto(ds_dataset) data = NULL;
-    ds_read_request request = {.kind = DS_TARGET_CLASS, .split = "input"};
-    ds_status first = ds_dataset_read_file(path, &request, &data);
-    snprintf(why, sizeof why, "%s", ds_last_error());
-    if (data != NULL && data->n_classes <= DATA_NAMED + data->n / 10)
-        return view(data, path);
-    ds_dataset_destroy(&data);
-    request.kind = DS_TARGET_REAL;
-    if (ds_dataset_read_file(path, &request, &data) == DS_OK)
-        return view(data, path);
-    request.targets_optional = true;
-    DS_TRY(ds_dataset_read_file(path, &request, &data));
-    DS_CHECK(first != DS_ERR_DATA, DS_ERR_DATA, "%s", why);
+    DS_TRY(data_source_read(path, &data));
     return view(data, path);
 }
 
 static ds_status data_run(ds_world *world, int argc, char **argv)
 {
     arg_list set = {0}, positional;
-    const arg table[] = {{"--set", ARG_LIST, &set}, {NULL, ARG_FLAG, NULL}};
+    data_conversion convert = {.set = &set};
+    const arg table[] = {{"--set", ARG_LIST, &set},
+                         {"--split", ARG_VALUE, &convert.split},
+                         {"--overwrite", ARG_FLAG, &convert.overwrite},
+                         {NULL, ARG_FLAG, NULL}};
     DS_TRY(args_parse(argc, argv, table, &positional));
-    DS_TRY(args_expect("data", &positional, 2, 2, "info or stats, and a config or data file"));
+    DS_TRY(args_expect("data", &positional, 2, 3,
+                       "info, stats or convert, a config, data file or source, and what convert "
+                       "writes"));
     const char *what = positional.item[0], *path = positional.item[1];
-    bool info = strcmp(what, "info") == 0;
-    const char *const names[] = {"info", "stats"}, *closest = ds_closest(what, 2, names);
-    DS_CHECK(info || strcmp(what, "stats") == 0, DS_ERR_USAGE,
-             "data: unknown '%s'%s%s%s; expected info or stats", what,
+    bool info = strcmp(what, "info") == 0, converts = strcmp(what, "convert") == 0;
+    const char *const names[] = {"info", "stats", "convert"}, *closest = ds_closest(what, 3, names);
+    DS_CHECK(info || converts || strcmp(what, "stats") == 0, DS_ERR_USAGE,
+             "data: unknown '%s'%s%s%s; expected info, stats or convert", what,
              closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
              closest == NULL ? "" : "')");
+    DS_CHECK(positional.n == (converts ? 3 : 2), DS_ERR_USAGE,
+             "data %s: expected %s, found %zu arguments", what,
+             converts ? "a source and the file to write" : "one config, data file or source",
+             positional.n - 1);
+    DS_CHECK(converts || (convert.split == NULL && !convert.overwrite), DS_ERR_USAGE,
+             "data %s: --split and --overwrite are of convert", what);
+    convert.source = path;
+    convert.out = converts ? positional.item[2] : NULL;
+    if (converts)
+        return data_convert(world, &convert);
     data_view *view = info ? data_info : data_stats;
-    return data_is_config(path) ? data_config(world, path, &set, view) : data_file(path, view);
+    return data_source_is_config(path) ? data_config(world, path, &set, view)
+                                       : data_file(path, view);
 }
 
 extern const ds_command ds_command_data;
 const ds_command ds_command_data = {
     .name = "data",
-    .usage = "data info|stats CONFIG|FILE [--set KEY=VALUE]...",
-    .help = "What the data of CONFIG (.yaml), or a data file, holds. info: for each split its "
-            "samples, shape, classes with their\n"
-            "counts, range and identity, and the normalisation. stats: least, greatest, mean and "
-            "deviation of each column.\n",
+    .usage = "data info|stats CONFIG|SOURCE | data convert CONFIG|SOURCE OUT.h5 [--split NAME] "
+             "[--overwrite] [--set KEY=VALUE]...",
+    .help =
+        "What the data of CONFIG (.yaml) hold, or a SOURCE: a data file, or as '{format: libsvm, "
+        "path: "
+        "FILE}'. info: for each split its\n"
+        "samples, shape, classes with their counts, range and identity, and the normalisation. "
+        "stats: least, greatest, mean and\n"
+        "deviation of each column. convert: the training split (--split test, validation) or the "
+        "source as HDF5, in chunks, that\n"
+        "format: hdf5 reads back bit for bit; a file that exists is replaced with --overwrite "
+        "only.\n",
     .run = data_run,
 };

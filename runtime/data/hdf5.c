@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <hdf5.h>
-
+#include "h5names.h"
 #include "h5probe.h"
 #include "read.h"
 
@@ -192,6 +191,52 @@ static ds_status hdf5_take_real(const hdf5_array *self, ds_arena *arena, const f
     return DS_OK;
 }
 
+static ds_status hdf5_unknown(const char *where, size_t sample, const char *name)
+{
+    return DS_FAIL(DS_ERR_DATA,
+                   "%s: sample %zu is of class '%s', which the training data do not have", where,
+                   sample, name);
+}
+
+/* The file names its classes and the training data theirs: a label follows its name. */
+static ds_status hdf5_rename(const ds_read_request *request, const char *where, size_t n_names,
+                             const char *const *name, const ds_dataset *out, int64_t *label)
+{
+    for (size_t i = 0; i < out->n * out->n_labels; i++) {
+        DS_CHECK(label[i] >= 0 && (size_t)label[i] < n_names, DS_ERR_DATA,
+                 "%s: sample %zu has label %lld, it names %zu classes", where, i / out->n_labels,
+                 (long long)label[i], n_names);
+        const char *mine = name[label[i]];
+        size_t at = (size_t)label[i]; /* the same list, as a rule */
+        if (at >= request->n_classes || strcmp(request->class_name[at], mine) != 0)
+            for (at = 0; at < request->n_classes && strcmp(request->class_name[at], mine) != 0;)
+                at++;
+        if (at == request->n_classes)
+            return hdf5_unknown(where, i / out->n_labels, mine);
+        label[i] = (int64_t)at;
+    }
+    return DS_OK;
+}
+
+static ds_status hdf5_labels(const hdf5_array *self, const ds_read_request *request,
+                             const char *where, int64_t *label, ds_dataset *out)
+{
+    ds_read_request with = *request;
+    size_t n = 0;
+    const char *const *name = NULL;
+    DS_TRY(ds_h5names_read(self->set, H5NAMES_CLASSES, where, out->arena, &n, &name));
+    DS_TRY(hdf5_take(self, H5T_NATIVE_INT64, label));
+    if (n > 0 && request->class_name != NULL)
+        DS_TRY(hdf5_rename(request, where, n, name, out, label));
+    else if (n > 0 && request->n_classes == 0)
+        with.n_classes = n;
+    else if (request->n_classes == 0)
+        with.n_classes = (size_t)ds_h5names_count(self->set, H5NAMES_COUNT);
+    if (with.n_classes != request->n_classes)
+        with.class_name = name;
+    return ds_read_labels(&with, where, label, out);
+}
+
 static ds_status hdf5_classes(const hdf5_array *self, const ds_read_request *request,
                               ds_dataset *out)
 {
@@ -205,11 +250,21 @@ static ds_status hdf5_classes(const hdf5_array *self, const ds_read_request *req
     int64_t *label = malloc(n * sizeof *label);
     DS_CHECK(label != NULL, DS_ERR_NOMEM, "out of memory for %zu labels", n);
     snprintf(where, sizeof where, "%s: dataset '%s'", self->path, self->name);
-    ds_status status = hdf5_take(self, H5T_NATIVE_INT64, label);
-    if (status == DS_OK)
-        status = ds_read_labels(request, where, label, out);
+    ds_status status = hdf5_labels(self, request, where, label, out);
     free(label);
     return status;
+}
+
+/* Names of `expected` columns, where the dataset has as many. */
+static ds_status hdf5_columns(const hdf5_array *self, size_t expected, ds_dataset *out,
+                              const char *const **column)
+{
+    size_t n = 0;
+    const char *const *name = NULL;
+    DS_TRY(ds_h5names_read(self->set, H5NAMES_COLUMNS, self->path, out->arena, &n, &name));
+    if (n == expected)
+        *column = name;
+    return DS_OK;
 }
 
 static ds_status hdf5_targets(const hdf5_array *self, const hdf5_array *inputs,
@@ -225,6 +280,7 @@ static ds_status hdf5_targets(const hdf5_array *self, const hdf5_array *inputs,
              self->sample.n + 1);
     out->kind = DS_TARGET_REAL;
     out->n_targets = self->sample.dim[0];
+    DS_TRY(hdf5_columns(self, out->n_targets, out, &out->target_column));
     return hdf5_take_real(self, out->arena, &out->target);
 }
 
@@ -235,6 +291,7 @@ static ds_status hdf5_inputs(const hdf5_array *self, const ds_read_request *requ
     uint8_t *bytes = NULL;
     snprintf(where, sizeof where, "%s: dataset '%s'", self->path, self->name);
     DS_TRY(ds_read_input(request, where, self->n, &self->sample, out));
+    DS_TRY(hdf5_columns(self, ds_shape_elements(&self->sample), out, &out->column));
     if (!self->bytes)
         return hdf5_take_real(self, out->arena, &out->values);
     DS_TRY(

@@ -212,33 +212,37 @@ START_TEST(npy_is_read)
 END_TEST
 
 static const float not_finite[6] = {1, 2, 3, 4, NAN, 6};
-static const npy_case good = {1, HEADER("<f4", "False", "(2, 3)"), sizeof plain, plain};
+#define GOOD                                                     \
+    {                                                            \
+        1, HEADER("<f4", "False", "(2, 3)"), sizeof plain, plain \
+    }
+static const npy_case good = GOOD;
 static const struct {
     npy_case x, y;
     const char *says;
 } bad_npy[] = {
-    {{1, HEADER("<f4", "False", "(2, 3)"), 20, plain}, good, "is truncated"},
-    {{1, HEADER("<f4", "False", "(1, 5)"), 24, plain}, good, "longer than its header"},
-    {{1, HEADER("<f4", "False", "(400000000000, 3)"), 24, plain}, good, "is truncated"},
-    {{1, HEADER("<f4", "False", "(4000000000000, 3000000000000)"), 24, plain}, good, "memory"},
-    {{1, HEADER("<f4", "False", "(0, 3)"), 0, plain}, good, "no samples"},
-    {{1, HEADER("<f4", "False", "()"), 4, plain}, good, "no samples"},
-    {{1, HEADER("<f4", "False", "(2, x)"), 24, plain}, good, "shape (2, x)"},
-    {{1, HEADER("<f4", "False", "(2, 3"), 24, plain}, good, "shape"},
-    {{1, HEADER("<f4", "False", "(1,1,1,1,1,1,1,1,2,3)"), 24, plain}, good, "dimensions"},
-    {{1, HEADER("<f4", "Perhaps", "(2, 3)"), 24, plain}, good, "fortran_order"},
-    {{1, HEADER(">f4", "False", "(2, 3)"), 24, plain}, good, "big-endian"},
-    {{1, HEADER("<f2", "False", "(2, 3)"), 12, plain}, good, "type <f2"},
-    {{1, HEADER("<c8", "False", "(2, 3)"), 24, plain}, good, "type <c8"},
-    {{1, HEADER("|O", "False", "(2, 3)"), 24, plain}, good, "type |O"},
-    {{1, "{'descr': [('a', '<f4')], 'shape': (2,), }", 8, plain}, good, "[('a', '<f4')]"},
-    {{4, HEADER("<f4", "False", "(2, 3)"), 24, plain}, good, "version 4.0"},
-    {{1, "{}", 24, plain}, good, "type nothing"},
-    {{1, HEADER("<f4", "False", "(2, 3)"), 24, not_finite}, good, "sample 1 (from 0), element 1"},
-    {good, {1, HEADER("<i8", "False", "(3,)"), 24, longs}, "3 targets for 2 samples"},
-    {good, {1, HEADER("<f4", "False", "(2,)"), 8, plain}, "floating point"},
-    {good, {1, HEADER("<i8", "False", "(2,)"), 16, longs}, "label -2"},
-    {good, {1, HEADER("<i8", "False", "(2, 1, 1)"), 16, kinds}, "3 dimensions"},
+    {{1, HEADER("<f4", "False", "(2, 3)"), 20, plain}, GOOD, "is truncated"},
+    {{1, HEADER("<f4", "False", "(1, 5)"), 24, plain}, GOOD, "longer than its header"},
+    {{1, HEADER("<f4", "False", "(400000000000, 3)"), 24, plain}, GOOD, "is truncated"},
+    {{1, HEADER("<f4", "False", "(4000000000000, 3000000000000)"), 24, plain}, GOOD, "memory"},
+    {{1, HEADER("<f4", "False", "(0, 3)"), 0, plain}, GOOD, "no samples"},
+    {{1, HEADER("<f4", "False", "()"), 4, plain}, GOOD, "no samples"},
+    {{1, HEADER("<f4", "False", "(2, x)"), 24, plain}, GOOD, "shape (2, x)"},
+    {{1, HEADER("<f4", "False", "(2, 3"), 24, plain}, GOOD, "shape"},
+    {{1, HEADER("<f4", "False", "(1,1,1,1,1,1,1,1,2,3)"), 24, plain}, GOOD, "dimensions"},
+    {{1, HEADER("<f4", "Perhaps", "(2, 3)"), 24, plain}, GOOD, "fortran_order"},
+    {{1, HEADER(">f4", "False", "(2, 3)"), 24, plain}, GOOD, "big-endian"},
+    {{1, HEADER("<f2", "False", "(2, 3)"), 12, plain}, GOOD, "type <f2"},
+    {{1, HEADER("<c8", "False", "(2, 3)"), 24, plain}, GOOD, "type <c8"},
+    {{1, HEADER("|O", "False", "(2, 3)"), 24, plain}, GOOD, "type |O"},
+    {{1, "{'descr': [('a', '<f4')], 'shape': (2,), }", 8, plain}, GOOD, "[('a', '<f4')]"},
+    {{4, HEADER("<f4", "False", "(2, 3)"), 24, plain}, GOOD, "version 4.0"},
+    {{1, "{}", 24, plain}, GOOD, "type nothing"},
+    {{1, HEADER("<f4", "False", "(2, 3)"), 24, not_finite}, GOOD, "sample 1 (from 0), element 1"},
+    {GOOD, {1, HEADER("<i8", "False", "(3,)"), 24, longs}, "3 targets for 2 samples"},
+    {GOOD, {1, HEADER("<f4", "False", "(2,)"), 8, plain}, "floating point"},
+    {GOOD, {1, HEADER("<i8", "False", "(2,)"), 16, longs}, "label -2"},
+    {GOOD, {1, HEADER("<i8", "False", "(2, 1, 1)"), 16, kinds}, "3 dimensions"},
 };
 
 START_TEST(npy_refuses)

@@ -1,0 +1,77 @@
+/* descent data convert: any source as an HDF5 file. A config's split is taken as its source has it,
+ * before a validation cut and without normalisation: the new file can stand in the config in its
+ * place. Memory: the data set, as training holds it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "args.h"
+#include "data_source.h"
+#include "shared_text.h"
+
+static ds_status convert_write(const data_conversion *self, const char *name,
+                               const ds_dataset *data)
+{
+    char text[DS_SHAPE_TEXT];
+    DS_CHECK(data != NULL, DS_ERR_USAGE, "data convert: the config has no data.%s", name);
+    DS_TRY(ds_dataset_write_hdf5(data, self->out));
+    printf("%s: %zu samples of %s (%s), ", self->out, data->n, ds_shape_text(&data->input, text),
+           data->bytes != NULL ? "bytes" : "float32");
+    if (data->label != NULL)
+        printf("%zu classes%s\n", data->n_classes, data->class_name != NULL ? " by name" : "");
+    else if (data->target != NULL)
+        printf("%zu real target%s\n", data->n_targets, data->n_targets == 1 ? "" : "s");
+    else
+        printf("no targets\n");
+    return DS_OK;
+}
+
+static ds_status convert_config(ds_world *world, const data_conversion *self)
+{
+    char *text = NULL, full[4096];
+    const char *split = self->split == NULL ? "train" : self->split;
+    ds_shape input = {0};
+    ds_auto(ds_config) config = NULL;
+    ds_auto(ds_splits) splits = NULL;
+    DS_TRY(shared_config_text(world, self->source, &text, sizeof full, full));
+    ds_status status = ds_config_create(text, full, self->set->n, self->set->item, &config);
+    free(text);
+    DS_TRY(status);
+    DS_CHECK(config->data.train != NULL, DS_ERR_USAGE, "data: the config has no data.train");
+    DS_TRY(data_source_input(config, &input));
+    ds_data_config *data = &config->data;
+    data->validation_fraction = 0;
+    data->folds = 0;
+    data->normalize = DS_NORMALIZE_NONE;
+    data->test = strcmp(split, "test") == 0 ? data->test : NULL;
+    data->validation = strcmp(split, "validation") == 0 ? data->validation : NULL;
+    DS_TRY(ds_splits_read(world, config, input.n > 0 ? &input : NULL, NULL, &splits));
+    return convert_write(self, split,
+                         strcmp(split, "test") == 0         ? splits->test
+                         : strcmp(split, "validation") == 0 ? splits->validation
+                                                            : splits->train);
+}
+
+ds_status data_convert(ds_world *world, const data_conversion *self)
+{
+    struct stat s;
+    const char *split = self->split == NULL ? "train" : self->split;
+    const char *const names[] = {"train", "validation", "test"}, *closest;
+    closest = ds_closest(split, 3, names);
+    DS_CHECK(closest != NULL && strcmp(closest, split) == 0, DS_ERR_USAGE,
+             "data convert: unknown split '%s'; expected train, validation or test", split);
+    bool there = stat(self->out, &s) == 0;
+    DS_CHECK(!there || S_ISREG(s.st_mode), DS_ERR_USAGE, "data convert: %s is no file", self->out);
+    DS_CHECK(!there || self->overwrite, DS_ERR_USAGE,
+             "data convert: %s exists; with --overwrite it is replaced", self->out);
+    if (data_source_is_config(self->source))
+        return convert_config(world, self);
+    DS_CHECK(self->split == NULL, DS_ERR_USAGE, "data convert: --split is of a config, found %s",
+             self->source);
+    ds_auto(ds_dataset) data = NULL;
+    DS_TRY(data_source_read(self->source, &data));
+    return convert_write(self, self->source, data);
+}

@@ -1,0 +1,74 @@
+/* A data file or a source from the command line. */
+#include "data_source.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "descent/option.h"
+
+enum { SOURCE_CLASSES = 20 };
+
+bool data_source_is_config(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return path[0] != '{' && dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
+ds_status data_source_input(const ds_config *config, ds_shape *out)
+{
+    const ds_value *input = ds_value_find(config->model, "input");
+    int64_t dim = 0;
+    for (size_t i = 0; input != NULL && i < input->n && i < DS_MAX_DIMS; i++) {
+        DS_TRY(ds_value_int(input->child[i], "model", "input", &dim));
+        out->dim[out->n++] = dim > 0 ? (size_t)dim : 0;
+    }
+    return DS_OK;
+}
+
+static ds_status source_once(const char *name, const ds_read_request *request, ds_dataset **out)
+{
+    return request->source != NULL ? ds_dataset_read(request, out)
+                                   : ds_dataset_read_file(name, request, out);
+}
+
+static ds_status source_try(const char *name, ds_read_request *request, ds_dataset **out)
+{
+    char why[1024];
+    ds_dataset *data = NULL;
+    ds_status first = source_once(name, request, &data);
+    snprintf(why, sizeof why, "%s", ds_last_error());
+    if (data != NULL && data->n_classes <= SOURCE_CLASSES + data->n / 10) {
+        *out = data;
+        return DS_OK;
+    }
+    ds_dataset_destroy(&data);
+    if (first == DS_ERR_USAGE && request->source != NULL)
+        return DS_FAIL(DS_ERR_USAGE, "%s", why);
+    request->kind = DS_TARGET_REAL;
+    if (source_once(name, request, out) == DS_OK)
+        return DS_OK;
+    request->targets_optional = true;
+    DS_TRY(source_once(name, request, &data));
+    if (first == DS_ERR_DATA) {
+        ds_dataset_destroy(&data);
+        return DS_FAIL(DS_ERR_DATA, "%s", why);
+    }
+    *out = data;
+    return DS_OK;
+}
+
+ds_status data_source_read(const char *name, ds_dataset **out)
+{
+    ds_arena *made = NULL;
+    ds_value *map = NULL;
+    ds_read_request request = {.kind = DS_TARGET_CLASS, .split = "input"};
+    if (name[0] != '{')
+        return source_try(name, &request, out);
+    DS_TRY(ds_arena_create("a source", &made));
+    ds_auto(ds_arena) arena = made;
+    DS_TRY(ds_config_tree(arena, name, &map));
+    DS_CHECK(map != NULL && map->kind == DS_VALUE_MAP, DS_ERR_USAGE,
+             "'%s' is no source, expected one such as {format: libsvm, path: FILE}", name);
+    request.source = map;
+    return source_try(name, &request, out);
+}
