@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "descent/power.h"
+
 enum { FONT_W = 5, FONT_H = 7, NUMBERS = 1024 };
 
 static const uint8_t font[10][FONT_H] = {
@@ -30,26 +32,16 @@ static double digits_font_smooth(int digit, double x, double y)
                 u * digits_font_at(digit, i + 1, j + 1));
 }
 
-/* cos x (first 0) or sin x (first 1) for |x| <= 0.25 by Taylor's series: libm's last bit depends on
- * the CPU. */
-static double digits_wave(double x, int first)
-{
-    double sum = 1;
-    for (int k = 12 + first; k > first; k -= 2)
-        sum = 1 - sum * (x * x / (double)(k * (k - 1)));
-    return first == 1 ? x * sum : sum;
-}
-
 void digits_draw(int digit, const ds_rng *rng, uint64_t index, double noise, uint8_t *out)
 {
     uint64_t at = index * NUMBERS;
     double shift_x = 3 * (2 * ds_rng_uniform(rng, at) - 1),
            shift_y = 3 * (2 * ds_rng_uniform(rng, at + 1) - 1);
-    double turn = 0.25 * (2 * ds_rng_uniform(rng, at + 2) - 1),
-           slant = 0.25 * (2 * ds_rng_uniform(rng, at + 3) - 1);
+    double turn = 0.04 * (2 * ds_rng_uniform(rng, at + 2) - 1), /* of a whole one */
+        slant = 0.25 * (2 * ds_rng_uniform(rng, at + 3) - 1);
     double size = 2.6 + 0.9 * ds_rng_uniform(rng, at + 4),
            ink = 0.7 + 0.3 * ds_rng_uniform(rng, at + 5);
-    double c = digits_wave(turn, 0) / size, s = digits_wave(turn, 1) / size;
+    double c = ds_cos_turns(turn) / size, s = ds_sin_turns(turn) / size;
     for (int y = 0; y < DIGITS_SIDE; y++)
         for (int x = 0; x < DIGITS_SIDE; x++) {
             double dx = x - 13.5 - shift_x, dy = y - 13.5 - shift_y;

@@ -1,9 +1,9 @@
 /* Data sets that need no file: lines, blobs, spirals in a few numbers, digits as 28 x 28 images.
  * Sample i is a pure function of (seed, split, i), by Philox. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "descent/power.h"
 #include "descent/rng.h"
 
 #include "digits.h"
@@ -70,19 +70,17 @@ static int64_t synthetic_point(const synthetic_options *o, const ds_rng *rng, si
     double u = ds_rng_uniform(rng, at), a = o->noise * ds_rng_normal(rng, at + 1),
            b = o->noise * ds_rng_normal(rng, at + 2);
     int64_t label = (int64_t)(i % (size_t)o->classes);
-    const double turn = 6.283185307179586477;
     if (o->kind == SYNTHETIC_LINES) {
         x[0] = 4 * u - 2;
         x[1] = 2 * x[0] - 1 + a;
     } else if (o->kind == SYNTHETIC_BLOBS) {
-        double angle = turn * (double)label / (double)o->classes;
-        x[0] = cos(angle) + 3 * a;
-        x[1] = sin(angle) + 3 * b;
+        double turn = (double)label / (double)o->classes;
+        x[0] = ds_cos_turns(turn) + 3 * a;
+        x[1] = ds_sin_turns(turn) + 3 * b;
     } else {
-        double radius = 0.1 + 0.9 * u,
-               angle = turn * ((double)label / (double)o->classes + 0.75 * radius);
-        x[0] = radius * cos(angle) + 0.3 * a;
-        x[1] = radius * sin(angle) + 0.3 * b;
+        double radius = 0.1 + 0.9 * u, turn = (double)label / (double)o->classes + 0.75 * radius;
+        x[0] = radius * ds_cos_turns(turn) + 0.3 * a;
+        x[1] = radius * ds_sin_turns(turn) + 0.3 * b;
     }
     return label;
 }

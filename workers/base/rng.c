@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "descent/hash.h"
+#include "descent/power.h"
 
 ds_rng ds_rng_for(uint64_t seed, const char *purpose)
 {
@@ -48,5 +49,5 @@ double ds_rng_normal(const ds_rng *self, uint64_t index)
     uint64_t a = (uint64_t)word[1] << 32 | word[0], b = (uint64_t)word[3] << 32 | word[2];
     double u = (double)((a >> 11) + 1) * 0x1p-53; /* (0, 1] */
     double v = (double)(b >> 11) * 0x1p-53;
-    return sqrt(-2.0 * log(u)) * cos(6.283185307179586477 * v);
+    return sqrt(-2.0 * ds_log(u)) * ds_cos_turns(v);
 }

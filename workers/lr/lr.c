@@ -1,6 +1,8 @@
 /* The table of schedules, made from lr.list, and the warm-up they share. */
 #include <string.h>
 
+#include "descent/power.h"
+
 #include "lr_parts.h"
 
 #define X(name) extern const ds_lr_ops ds_lr_##name;
@@ -26,20 +28,10 @@ const ds_lr_ops *ds_lr_find(const char *name)
     return NULL;
 }
 
-/* cos(pi x), x in [0, 1], by its Taylor series to the 22nd power: every rank finds the rate by
- * itself, and libm's last bit depends on the CPU. */
-static double lr_wave(double x)
-{
-    const double pi = 3.14159265358979323846, y = pi * (x > 0.5 ? 1 - x : x), square = y * y;
-    double sum = 1;
-    for (int k = 22; k > 0; k -= 2)
-        sum = 1 - sum * (square / (double)(k * (k - 1)));
-    return x > 0.5 ? -sum : sum;
-}
-
+/* Every rank finds the rate by itself. */
 double ds_lr_half_wave(double from, double to, double part)
 {
-    return to + (from - to) * (1 + lr_wave(part)) / 2;
+    return to + (from - to) * (1 + ds_cos_turns(part / 2)) / 2;
 }
 
 void ds_lr_reset(ds_lr_state *state)
