@@ -55,10 +55,12 @@ static ds_status lr_find_parse(lr_find *self, int argc, char **argv)
     DS_TRY(lr_find_number("--to", self->to_text, 1e-30, 1e30, &self->to));
     DS_TRY(lr_find_number("--steps", self->steps_text, 10, LR_FIND_MOST, &steps));
     DS_TRY(lr_find_number("--smooth", self->smooth_text, 0, 0.999, &self->range.smooth));
+    self->steps = (size_t)steps;
+    DS_CHECK((double)self->steps == steps, DS_ERR_USAGE,
+             "lr-find: --steps '%s'; expected a whole number", self->steps_text);
     DS_CHECK(self->from < self->to, DS_ERR_USAGE,
              "lr-find: --from %g is not below --to %g: the rate grows", self->from, self->to);
     DS_CHECK(self->set.n + LR_FIND_EDITS <= DS_ARGS_MAX, DS_ERR_USAGE, "lr-find: too many --set");
-    self->steps = (size_t)steps;
     self->ratio = pow(self->to / self->from, 1 / (double)(self->steps - 1));
     DS_CHECK(self->ratio <= 10, DS_ERR_USAGE,
              "lr-find: %zu steps from %g to %g grow more than tenfold each; expected more --steps",
@@ -232,6 +234,8 @@ static ds_status lr_find_run(ds_world *world, int argc, char **argv)
     lr_find self = {
         .from_text = "1e-7", .to_text = "10", .steps_text = "100", .smooth_text = "0.9"};
     DS_TRY(lr_find_parse(&self, argc, argv));
+    bool draws = self.out != NULL && ds_world_rank(world) == 0;
+    DS_TRY(ds_follow(world, draws ? gnuplot_there() : DS_OK));
     double *room = calloc(3 * self.steps, sizeof *room);
     ds_status st = room != NULL ? DS_OK : DS_FAIL(DS_ERR_NOMEM, "out of memory");
     st = ds_agree(world, st);

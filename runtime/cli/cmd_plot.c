@@ -9,9 +9,11 @@
 #include "command.h"
 #include "gnuplot.h"
 
-enum { PLOT_ROWS = 18, PLOT_ROWS_OF_MANY = 12, PLOT_KINDS = 3 };
+enum { PLOT_ROWS = 18, PLOT_ROWS_OF_MANY = 12, PLOT_KINDS = 8, PLOT_OF_ALL = 3 };
 
-static const char *const plot_kind[PLOT_KINDS + 1] = {"loss", "accuracy", "lr", "all"};
+static const char *const plot_kind[PLOT_KINDS + 1] = {"loss",      "accuracy",    "lr",
+                                                      "grad_norm", "weight_norm", "update_ratio",
+                                                      "dead",      "sharpness",   "all"};
 
 typedef struct plot {
     const char *out, *what;
@@ -28,9 +30,22 @@ static ds_status plot_known(const char *what)
         if (strcmp(plot_kind[i], what) == 0)
             return DS_OK;
     const char *closest = ds_closest(what, PLOT_KINDS + 1, plot_kind);
-    return DS_FAIL(DS_ERR_USAGE, "plot: --what '%s' is none of loss, accuracy, lr, all%s%s%s", what,
-                   closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
+    return DS_FAIL(DS_ERR_USAGE,
+                   "plot: --what '%s' is none of loss, accuracy, lr, grad_norm, weight_norm, "
+                   "update_ratio, dead, sharpness, all%s%s%s",
+                   what, closest == NULL ? "" : " (closest: '", closest == NULL ? "" : closest,
                    closest == NULL ? "" : "')");
+}
+
+static const char *plot_source(const char *kind)
+{
+    if (strcmp(kind, "accuracy") == 0)
+        return "; it comes from evaluations of classes";
+    if (strcmp(kind, "sharpness") == 0)
+        return "; it comes with train.sharpness_every";
+    bool layers = strcmp(kind, "weight_norm") == 0 || strcmp(kind, "update_ratio") == 0 ||
+                  strcmp(kind, "dead") == 0;
+    return layers ? "; it comes with train.log_layers" : "";
 }
 
 /* The curves of one kind; where it alone was asked for, each run must have some. */
@@ -46,8 +61,7 @@ static ds_status plot_read(plot *self, const char *kind, bool alone)
         size_t before = set->n;
         DS_TRY(curves_read(self->run.item[i], kind, set));
         DS_CHECK(set->n > before || !alone, DS_ERR_USAGE, "plot: %s holds no %s yet%s",
-                 self->run.item[i], kind,
-                 strcmp(kind, "accuracy") == 0 ? "; it comes from evaluations of classes" : "");
+                 self->run.item[i], kind, plot_source(kind));
     }
     if (set->n == 0) {
         free(set);
@@ -80,7 +94,7 @@ static ds_status plot_curves(plot *self)
 {
     bool all = strcmp(self->what, "all") == 0;
     for (size_t i = 0; i < PLOT_KINDS; i++)
-        if (all || strcmp(self->what, plot_kind[i]) == 0)
+        if ((all && i < PLOT_OF_ALL) || strcmp(self->what, plot_kind[i]) == 0)
             DS_TRY(plot_read(self, plot_kind[i], !all));
     DS_CHECK(self->n > 0, DS_ERR_USAGE, "plot: %s holds no numbers yet", self->run.item[0]);
     return plot_draw(self);
@@ -114,13 +128,15 @@ static ds_status plot_run(ds_world *world, int argc, char **argv)
 extern const ds_command ds_command_plot;
 const ds_command ds_command_plot = {
     .name = "plot",
-    .usage = "plot RUN... [--what loss|accuracy|lr|all] [--log] [--out FILE.svg|png]",
+    .usage = "plot RUN... [--what loss|accuracy|lr|all|...] [--log] [--out FILE.svg|png]",
     .help =
         "Draw the curves of one or more runs over their steps: train from the steps, the\n"
         "other splits from the evaluations. RUN is a run's directory, also of one under way.\n"
         "  --what WHAT          loss, accuracy, lr (the rate), or all that there is, one below\n"
         "                       the other; loss in the terminal and all in a picture by default\n"
-        "  --log                loss and rate on a logarithmic scale\n"
+        "                       Also grad_norm, weight_norm, update_ratio, dead (a curve a layer:\n"
+        "                       train.log_layers) and sharpness beside 2 / lr\n"
+        "  --log                all but accuracies on a logarithmic scale\n"
         "  --out FILE.svg|png   a picture by gnuplot, not characters in the terminal\n",
     .run = plot_run,
 };

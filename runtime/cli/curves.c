@@ -53,27 +53,66 @@ static ds_status curves_find(curves *self, const char *label, const char *part, 
     return DS_OK;
 }
 
-static ds_status curves_event(curves *self, const char *label, const char *what, const cJSON *event)
+static const char *curves_text(const cJSON *object, const char *key)
 {
-    const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(event, "event"));
-    const char *split = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(event, "split"));
-    const cJSON *step = cJSON_GetObjectItemCaseSensitive(event, "step");
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(event, what);
-    if (kind == NULL || !cJSON_IsNumber(step) || !cJSON_IsNumber(value) ||
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+}
+
+/* A point of the curve `part`; *out may be NULL. */
+static ds_status curves_point(curves *self, const char *label, const char *part, const cJSON *step,
+                              const cJSON *value, size_t *out)
+{
+    size_t c = 0;
+    if (part == NULL || !cJSON_IsNumber(step) || !cJSON_IsNumber(value) ||
         !(fabs(value->valuedouble) <= 1e300) || !(fabs(step->valuedouble) <= 1e300))
         return DS_OK;
-    if (strcmp(kind, "step") == 0)
-        split = "train";
-    else if (strcmp(kind, "eval") != 0 || split == NULL)
-        return DS_OK;
-    size_t c = 0;
-    DS_TRY(curves_find(self, label, split, &c));
+    DS_TRY(curves_find(self, label, part, &c));
     if (self->curve[c].n == self->room[c])
         DS_TRY(curves_grow(self, c));
     size_t at = self->curve[c].n++;
     curves_own(self->curve[c].x)[at] = step->valuedouble;
     curves_own(self->curve[c].y)[at] = value->valuedouble;
+    if (out != NULL)
+        *out = c;
     return DS_OK;
+}
+
+/* A curve a layer, each a line in a colour of its own. */
+static ds_status curves_layers(curves *self, const char *label, const char *what,
+                               const cJSON *event)
+{
+    const cJSON *step = cJSON_GetObjectItemCaseSensitive(event, "step"), *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(event, "layers"))
+    {
+        size_t c = CURVES_MOST;
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, what);
+        DS_TRY(curves_point(self, label, curves_text(item, "name"), step, value, &c));
+        if (c < CURVES_MOST) {
+            self->run[c] = c;
+            self->split[c] = "train";
+        }
+    }
+    return DS_OK;
+}
+
+static ds_status curves_event(curves *self, const char *label, const char *what, const cJSON *event)
+{
+    const char *kind = curves_text(event, "event");
+    const cJSON *step = cJSON_GetObjectItemCaseSensitive(event, "step");
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(event, what);
+    if (kind == NULL)
+        return DS_OK;
+    if (strcmp(kind, "layers") == 0)
+        return curves_layers(self, label, what, event);
+    if (strcmp(kind, "step") == 0)
+        return curves_point(self, label, "train", step, value, NULL);
+    if (strcmp(kind, "eval") == 0)
+        return curves_point(self, label, curves_text(event, "split"), step, value, NULL);
+    if (strcmp(kind, "sharpness") != 0 || strcmp(what, "sharpness") != 0)
+        return DS_OK;
+    DS_TRY(curves_point(self, label, "sharpness", step, value, NULL));
+    return curves_point(self, label, "2/lr", step, cJSON_GetObjectItemCaseSensitive(event, "bound"),
+                        NULL);
 }
 
 /* The directory's last name, or the file's directory's. */

@@ -16,8 +16,9 @@ typedef struct curves {
 } curves;
 
 /* Local. Add the curves of `what` (loss, lr, accuracy) of RUN, a directory or a metrics.jsonl: over
- * steps, "train" from the steps and one a split from the evaluations. Numbers that are not finite
- * leave gaps; a line that is not whole (a run under way) is passed over. Errors: USAGE. */
+ * steps, "train" from the steps, one a split from the evaluations, one a layer of what layers have
+ * (grad_norm, ...), sharpness and its bound. Numbers that are not finite leave gaps; a line that is
+ * not whole (a run under way) is passed over. Errors: USAGE. */
 ds_status curves_read(const char *run, const char *what, curves *out) DS_NODISCARD;
 void curves_free(curves *self);
 

@@ -33,6 +33,28 @@ ds_status gnuplot_check(const char *out)
     return DS_OK;
 }
 
+static ds_status gnuplot_missing(int why)
+{
+    return DS_FAIL(DS_ERR_USAGE,
+                   "--out needs gnuplot, which does not start here: %s; install it (Debian: "
+                   "gnuplot-nox) or leave out --out for a plot in the terminal",
+                   strerror(why));
+}
+
+ds_status gnuplot_there(void)
+{
+    const char *path = getenv("PATH");
+    while (path != NULL && *path != '\0') {
+        char file[4096];
+        size_t n = strcspn(path, ":");
+        snprintf(file, sizeof file, "%.*s/gnuplot", (int)n, path);
+        if (access(file, X_OK) == 0)
+            return DS_OK;
+        path += n + (path[n] == ':');
+    }
+    return gnuplot_missing(ENOENT);
+}
+
 /* A text in gnuplot's single quotes. */
 static void gnuplot_quote(const char *text, FILE *file)
 {
@@ -133,10 +155,8 @@ static ds_status gnuplot_run(int in, int out)
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
     int why = posix_spawnp(&child, name, &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
-    DS_CHECK(why == 0, DS_ERR_USAGE,
-             "--out needs gnuplot, which does not start here: %s; install it (Debian: "
-             "gnuplot-nox) or leave out --out for a plot in the terminal",
-             strerror(why));
+    if (why != 0)
+        return gnuplot_missing(why);
     while (waitpid(child, &state, 0) < 0)
         DS_CHECK(errno == EINTR, DS_ERR_INTERNAL, "waiting for gnuplot: %s", strerror(errno));
     struct stat st;

@@ -16,6 +16,8 @@ typedef struct gnuplot_panel {
 /* Local. Draw the panels into OUT.svg or OUT.png, whole or not at all. Errors: USAGE for another
  * extension and where gnuplot is missing; WRITE. */
 ds_status gnuplot_check(const char *out) DS_NODISCARD;
+/* Local. Is there a gnuplot to start? USAGE. For who would compute before drawing. */
+ds_status gnuplot_there(void) DS_NODISCARD;
 ds_status gnuplot_draw(size_t n_panels, const gnuplot_panel *panel, const char *out) DS_NODISCARD;
 
 #endif

@@ -31,8 +31,9 @@ struct layer_watch {
 /* Parameters of one layer stand together: "dense1/weight", "dense1/bias". */
 static bool layer_watch_same(const char *a, const char *b)
 {
-    size_t n = (size_t)(strrchr(a, '/') - a);
-    return strncmp(a, b, n + 1) == 0 && strchr(b + n + 1, '/') == NULL;
+    const char *slash = strrchr(a, '/');
+    size_t n = slash == NULL ? 0 : (size_t)(slash - a) + 1;
+    return n > 0 && strncmp(a, b, n) == 0 && strchr(b + n, '/') == NULL;
 }
 
 static ds_status layer_watch_layers(ds_trainer *self, layer_watch *w)
@@ -43,11 +44,13 @@ static ds_status layer_watch_layers(ds_trainer *self, layer_watch *w)
     DS_TRY(ds_arena_take(arena, layout->n_params + 1, sizeof *w->begin, "layers", &w->begin));
     for (size_t p = 0; p < layout->n_params; p++) {
         const char *name = layout->param[p].name;
-        char *copy = NULL;
+        char *copy = NULL, *slash = NULL;
         if (p > 0 && layer_watch_same(layout->param[p - 1].name, name))
             continue;
         DS_TRY(ds_arena_text(arena, name, &copy));
-        *strrchr(copy, '/') = '\0';
+        slash = strrchr(copy, '/');
+        if (slash != NULL)
+            *slash = '\0';
         w->fact[w->n] = (ds_layer_facts){.name = copy};
         w->begin[w->n++] = p;
     }
@@ -133,6 +136,8 @@ static void layer_watch_judge(const ds_trainer *self, ds_layer_facts *fact, size
     for (size_t p = begin; p < end; p++) {
         const ds_param *param = &ds_model_layout(self->model)->param[p];
         size_t n = ds_param_floats(param), at = param->offset;
+        if (param->kind == DS_PARAM_STATISTIC)
+            continue;
         frozen = frozen && !param->trainable;
         if (ds_param_moves(param)) /* no weight of the layer's */
             continue;

@@ -103,6 +103,18 @@ static ds_status restore_whole(const ds_trainer *self, const ds_checkpoint *file
     return DS_OK;
 }
 
+static void restore_say_other(const ds_trainer *self, int then, size_t left)
+{
+    char rest[96] = "";
+    if (left > 0)
+        snprintf(rest, sizeof rest, "; %zu block%s of what it kept %s no use here", left,
+                 left == 1 ? "" : "s", left == 1 ? "finds" : "find");
+    ds_log(DS_LOG_WARN,
+           "the way to synchronise is not the checkpoint's (%d replica%s now, %d then): other bits "
+           "follow%s",
+           self->plan->replicas, self->plan->replicas == 1 ? "" : "s", then, rest);
+}
+
 ds_status restore_sync(ds_trainer *self, const ds_checkpoint *file)
 {
     bool other = false;
@@ -121,9 +133,6 @@ ds_status restore_sync(ds_trainer *self, const ds_checkpoint *file)
         left += !used;
     }
     if (other && ds_world_rank(self->world) == 0)
-        ds_log(DS_LOG_WARN,
-               "the way to synchronise is not the checkpoint's (%d replicas now, %d then): other "
-               "bits follow; %zu of its blocks find no use",
-               self->plan->replicas, restore_then_replicas(file), left);
+        restore_say_other(self, restore_then_replicas(file), left);
     return DS_OK;
 }

@@ -89,6 +89,8 @@ with Folder("lr-find") as folder:
         tap.point(done.code == 0 and "learning rate" in texts and "smoothed" in texts and any(t.startswith("steepest at") for t in texts), "as a picture", texts)
     else:
         tap.skip("as a picture", "gnuplot is not installed")
+    bare = program.run("lr-find", config, *more, "--out", folder.path / "q.svg", ranks=0, env={"PATH": "/nonexistent"})
+    tap.point(bare.code == 2 and "gnuplot-nox" in bare.err and "parameters" not in bare.err and bare.seconds < 5, "no gnuplot: said before the sweep", bare.err)
     (folder.path / "line.csv").write_text("x,y\n" + "".join(f"{x},{2 * x + 0.3 * math.sin(i * i):.3f}\n" for i, x in enumerate((-1, 1) * 8)))
     line = folder.path / "line.yaml"
     line.write_text(LINE)
@@ -99,7 +101,7 @@ with Folder("lr-find") as folder:
     tap.point(done.code in (0, 1, 2) and len(done.errors()) == (done.code > 1), "hardly any range", done)
     done = program.run("lr-find", line, "--from", "1e4", "--to", "1e9", "--steps", "20", ranks=2)
     tap.point(done.code == 1 and not done.errors() and done.err.count("does not fall") == 1, "no fall: 1", done.err)
-    for what, code, args in (("steps", 2, [line, "--steps", "3"]), ("range", 2, [line, "--from", "1", "--to", "0.1"]), ("number", 2, [line, "--from", "x"]),
+    for what, code, args in (("steps", 2, [line, "--steps", "3"]), ("half a step", 2, [line, "--steps", "10.5"]), ("range", 2, [line, "--from", "1", "--to", "0.1"]), ("number", 2, [line, "--from", "x"]),
                              ("zero", 2, [line, "--from", "0"]), ("smooth", 2, [line, "--smooth", "1"]), ("leaps", 2, [line, "--from", "1e-20", "--to", "1e20", "--steps", "10"]),
                              ("extension", 2, [line, "--out", "p.pdf"]), ("no config", 2, []), ("missing", 2, [folder.path / "no.yaml"]),
                              ("option", 2, [line, "--step", "9"]), ("key", 2, [line, "--set", "optimizer.lrr=1"])):

@@ -74,7 +74,7 @@ class Case:
         prefix = ["/usr/bin/env", *[f"{k}={v}" for k, v in env.items()]] if env else []
         runner = Program(self.program.binary)
         runner.command = lambda words, n: [*(["mpirun", "--oversubscribe", "-n", str(n)] if n > 1 else []), *prefix, runner.binary, *map(str, words)]
-        done = runner.run(*args, ranks=ranks, cwd=self.folder, timeout=30, **more)
+        done = runner.run(*args, ranks=ranks, cwd=self.folder, timeout=90, **more)
         self.check(done.code == code, f"expected exit code {code}\n{done}")
         if code not in (0, None):
             self.check(len(done.errors()) == 1, f"{len(done.errors())} error lines\n{done}")

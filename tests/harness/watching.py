@@ -190,6 +190,15 @@ def spikes(runs, folder):
               " ".join(runs.last.errors()))
 
 
+def plots(runs, folder):
+    run = runs(NET, "train.max_steps=12", "train.sharpness_every=3")
+    for what, parts in (("grad_norm", ("train", "dense1", "dense3")), ("update_ratio", ("dense1", "dense2")), ("dead", ("dense1",)), ("sharpness", ("sharpness", "2/lr"))):
+        done = runs.program.run("plot", run, "--what", what, "--log")
+        tap.point(done.code == 0 and all(f": {part}" in done.out for part in parts), f"plot --what {what}", done.out.splitlines()[-1:] or done)
+    done = runs.program.run("plot", runs(LINE, "train.max_steps=3"), "--what", "dead")
+    tap.point(done.code == 2 and "train.log_layers" in done.err, "plot says where dead units come from", done.err.strip())
+
+
 def gives_up(runs):
     wild = (LINE, "optimizer={name: sgd, lr: 1e25}", "train.on_nan=skip", "train.max_skips=5")
     run = runs(*wild, code=5)
@@ -226,6 +235,7 @@ def main():
         quadratic(runs, folder.path)
         ranks(runs)
         spikes(runs, folder.path)
+        plots(runs, folder.path)
         gives_up(runs)
         warnings(runs)
     tap.done()
