@@ -15,6 +15,7 @@ typedef struct ds_dataset {
     ds_target_kind kind;
     const int32_t *label; /* (n, n_labels), CLASS */
     size_t n_labels;      /* of one sample: 1, or one a position of a sequence */
+    size_t padded;        /* positions at the end of the last sample that no token fills */
     size_t n_classes;
     const char *const *class_name; /* (n_classes), NULL when classes are plain numbers */
     const float *target;           /* (n, n_targets), REAL */
@@ -48,7 +49,7 @@ typedef struct ds_read_request {
     const char *const *target_column; /* (n_target_columns) where known; no inputs even when the
                                          targets are not read */
     size_t n_target_columns;
-    bool targets_optional; /* predict: a file without targets is fine */
+    bool targets_optional; /* predict: a file without targets is fine; of a text all tokens */
     uint64_t seed;         /* synthetic */
     const char *split;     /* "train", "test", "validation" for messages and synthetic streams */
 } ds_read_request;
@@ -67,9 +68,10 @@ DS_API const ds_format_ops *ds_format_find(const char *name);
 /* Local. Read one source. Errors: DATA naming file, place, found, expected; USAGE for what the
  * config's map says. */
 DS_API ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **out) DS_NODISCARD;
-/* Local. Read a file whose format is guessed from its content and name; "-" is a csv (or libsvm) on
- * stdin. request->source may be NULL, or the map of a source like it: its options, and its format
- * where the file has no mark of its own (libsvm, cifar10, text, tokens). Errors: DATA. */
+/* Local. Read a file whose format is guessed from its content and name; "-" is a csv (or libsvm,
+ * text, tokens) on stdin. request->source may be NULL, or the map of a source like it: its options,
+ * and its format where the file has no mark of its own (libsvm, cifar10, text, tokens). Errors:
+ * DATA. */
 DS_API ds_status ds_dataset_read_file(const char *path, const ds_read_request *request,
                                       ds_dataset **out) DS_NODISCARD;
 /* Local. An empty dataset in an arena of its own, for readers and for samples from memory. */

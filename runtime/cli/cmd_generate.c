@@ -207,8 +207,10 @@ static ds_status generate_draw(generate *self)
         self->text[self->n++] = (uint32_t)token;
         DS_TRY(generate_write(self, self->n - 1));
     }
-    if (self->numbers || isatty(STDOUT_FILENO))
+    if (self->numbers)
         putchar('\n');
+    else if (isatty(STDOUT_FILENO) && isatty(STDERR_FILENO)) /* a text ends where it ends */
+        fputc('\n', stderr);
     return DS_OK;
 }
 

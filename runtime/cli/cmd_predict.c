@@ -67,11 +67,13 @@ static ds_status predict_write(const predict *self, const predictions *p)
 static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *trainer,
                               const ds_dataset *data)
 {
-    predictions p = {.rows = data->n,
-                     .cols = ds_shape_elements(ds_model_output(ds_trainer_model(trainer)))};
-    p.classes = ds_trainer_config(trainer)->loss->target == DS_TARGET_CLASS;
+    const ds_model *model = ds_trainer_model(trainer);
+    ds_target_kind kind = ds_trainer_config(trainer)->loss->target;
+    size_t whole = data->n * ds_model_positions(model, kind); /* with those that are padding */
+    predictions p = {.rows = whole - data->padded, .cols = ds_model_classes(model, kind)};
+    p.classes = kind == DS_TARGET_CLASS;
     p.class_name = ds_trainer_names(trainer, DS_NAMES_CLASSES, &p.n_names);
-    float *out = calloc(p.rows * p.cols + 1, sizeof *out);
+    float *out = calloc(whole * p.cols + 1, sizeof *out);
     ds_status status =
         out != NULL ? DS_OK : DS_FAIL(DS_ERR_NOMEM, "out of memory for %zu predictions", p.rows);
     status = ds_agree(world, status);
@@ -103,8 +105,10 @@ const ds_command ds_command_predict = {
     .usage = "predict CKPT INPUT [--out FILE] [--format csv|npy|jsonl] [--set KEY=VALUE]...",
     .help = "Outputs of a checkpoint for each sample of INPUT: a csv (columns by the training "
             "names where it has a header), an IDX\n"
-            "file (.gz too), HDF5, or - for a csv on standard input. Inputs are normalised as in "
-            "training. Class models give\n"
+            "file (.gz too), HDF5, or - for a csv on standard input; of a model trained on text or "
+            "tokens, such a file: then a line for\n"
+            "each token says what follows it. Inputs are normalised as in training. Class models "
+            "give\n"
             "the class and the probabilities of all; others the outputs. csv is the default "
             "format, or what --out ends in; npy\n"
             "holds the (samples, outputs) float32 array.\n",

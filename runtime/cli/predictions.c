@@ -138,7 +138,7 @@ static ds_status predictions_read_first(const char *path, const ds_trainer *trai
 }
 
 /* Room on the other ranks for what rank 0 has read. */
-static ds_status predictions_room(const int64_t head[2], const ds_shape *input, ds_dataset **out)
+static ds_status predictions_room(const int64_t head[3], const ds_shape *input, ds_dataset **out)
 {
     ds_auto(ds_dataset) data = NULL;
     size_t elements = ds_shape_elements(input), n = (size_t)head[0];
@@ -150,6 +150,7 @@ static ds_status predictions_room(const int64_t head[2], const ds_shape *input, 
     else
         DS_TRY(ds_arena_take(data->arena, n, elements * sizeof *values, "samples", &values));
     data->n = n;
+    data->padded = (size_t)head[2];
     data->input = *input;
     data->bytes = bytes;
     data->values = values;
@@ -163,10 +164,11 @@ ds_status predictions_read(ds_world *world, const char *path, const ds_trainer *
     bool first = ds_world_rank(world) == 0;
     const ds_shape *input = ds_model_input(ds_trainer_model(trainer));
     DS_TRY(ds_follow(world, first ? predictions_read_first(path, trainer, out) : DS_OK));
-    int64_t head[2] = {0, 0};
+    int64_t head[3] = {0, 0, 0};
     if (first) {
         head[0] = (int64_t)(*out)->n;
         head[1] = (*out)->bytes != NULL;
+        head[2] = (int64_t)(*out)->padded;
     }
     DS_TRY(ds_world_broadcast(world, head, sizeof head, 0));
     DS_TRY(ds_agree(world, first ? DS_OK : predictions_room(head, input, out)));

@@ -7,7 +7,7 @@
 #include "descent/trainer.h"
 
 typedef struct predictions {
-    size_t rows, cols;
+    size_t rows, cols;  /* samples, or positions of sequences */
     const float *value; /* (rows, cols): probabilities for classes, else outputs */
     bool classes;
     const char *const *class_name; /* (n_names) or NULL */

@@ -61,7 +61,7 @@ static ds_status guess_format(const char *path, const char *like, const char **f
     char head[GUESS_HEAD + 1] = "";
     size_t got = 0;
     ds_auto(ds_datafile) file = NULL;
-    *format = strcmp(like, "libsvm") == 0 ? "libsvm" : "csv";
+    *format = guess_unmarked(like) != NULL ? guess_unmarked(like) : "csv";
     if (strcmp(path, "-") == 0)
         return DS_OK;
     DS_TRY(ds_datafile_open("input", path, false, &file));

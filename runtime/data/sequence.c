@@ -15,9 +15,10 @@ static ds_status sequence_check(const ds_read_request *request, const char *wher
              "%s: the target of a token is the next one: expected a loss of classes such as "
              "cross_entropy",
              where);
-    DS_CHECK(self->n_tokens > length, DS_ERR_DATA,
+    DS_CHECK(self->n_tokens > length || request->targets_optional, DS_ERR_DATA,
              "%s: holds %zu tokens, a window of model.input takes %zu and one more", where,
              self->n_tokens, length);
+    DS_CHECK(self->n_tokens > 0, DS_ERR_DATA, "%s: holds no tokens", where);
     for (size_t i = 0; i < self->n_tokens; i++)
         DS_CHECK(sequence_token(self, i) < self->vocab, DS_ERR_DATA,
                  "%s: token %zu is %zu, expected 0 to %zu (vocab %zu)", where, i,
@@ -33,6 +34,8 @@ ds_status ds_sequence_cut(const ds_read_request *request, const char *where,
              where);
     DS_TRY(sequence_check(request, where, tokens));
     size_t length = ds_shape_elements(request->input), n = (tokens->n_tokens - 1) / length;
+    if (request->targets_optional)
+        n = (tokens->n_tokens - 1) / length + 1;
     uint8_t *bytes = NULL;
     float *values = NULL;
     int32_t *label = NULL;
@@ -41,13 +44,15 @@ ds_status ds_sequence_cut(const ds_read_request *request, const char *where,
     else
         DS_TRY(ds_arena_take(out->arena, n, length * sizeof *values, "tokens", &values));
     DS_TRY(ds_arena_take(out->arena, n, length * sizeof *label, "labels", &label));
-    for (size_t i = 0; i < n * length; i++) {
+    for (size_t i = 0; i < n * length && i < tokens->n_tokens; i++) {
         if (bytes != NULL)
             bytes[i] = tokens->bytes[i];
         else
             values[i] = (float)tokens->numbers[i];
-        label[i] = (int32_t)sequence_token(tokens, i + 1);
+        if (i + 1 < tokens->n_tokens)
+            label[i] = (int32_t)sequence_token(tokens, i + 1);
     }
+    out->padded = n * length > tokens->n_tokens ? n * length - tokens->n_tokens : 0;
     out->n = n;
     out->input = *request->input;
     out->bytes = bytes;

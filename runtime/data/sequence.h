@@ -7,8 +7,9 @@
 
 /* Local. Set n, input, kind, labels and classes of `out` for n_tokens tokens read from `where`:
  * windows of T = request->input's elements every T tokens, the last T + 1 or fewer left out where
- * they fill no window. token(i) gives the i-th. Errors: USAGE (a loss without classes), DATA (fewer
- * than T + 1 tokens; a token >= vocab). */
+ * they fill no window; where targets are optional, all tokens, the last window padded with zeros.
+ * token(i) gives the i-th. Errors: USAGE (a loss without classes), DATA (fewer than T + 1 tokens; a
+ * token >= vocab). */
 typedef struct ds_sequence {
     size_t n_tokens, vocab;
     const uint8_t *bytes;    /* (n_tokens), or */
