@@ -10,6 +10,7 @@ from runs import Folder, Program, Tap, events
 SMALL = {"fashion-mlp": ["train.max_steps=30", "model.layers.0.dense.units=64", "model.layers.1.dense.units=64"],
          "fashion-cnn": ["train.max_steps=24", "model.layers.0.conv.channels=4", "model.layers.2.conv.channels=4", "eval.batch=500"],
          "fashion-resnet": ["train.max_steps=40", "model.depth=8", "model.width=4", "lr.warmup_steps=0", "eval.batch=500"],
+         "char-lstm": ["train.max_steps=40", "model.layers.1.lstm.units=64"],
          "digits-mlp": ["train.epochs=1"], "spirals": ["train.epochs=8"], "flowers": ["train.epochs=20"], "sine": ["train.epochs=60"], "heating": ["train.epochs=10"]}
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")
 tap = Tap()
