@@ -23,9 +23,9 @@ native_avx512_tile(const int rows, const int vectors, size_t k, const float *a, 
     for (size_t p = 0; p < k; p++, a += NATIVE_HEIGHT, b += ldb) {
         __m512 b0 = _mm512_loadu_ps(b);
         __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : b0;
-        _mm_prefetch((const char *)(b + 8 * ldb), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + 32 * ldb), _MM_HINT_T0);
         if (vectors > 1)
-            _mm_prefetch((const char *)(b + 8 * ldb + 16), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + 32 * ldb + 16), _MM_HINT_T0);
         NATIVE_UNROLL
         for (int r = 0; r < rows; r++) {
             __m512 x = _mm512_set1_ps(a[r]);

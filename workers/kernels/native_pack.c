@@ -60,8 +60,11 @@ static void native_copy(size_t rows, size_t n, const float *src, size_t ld, floa
                         size_t width)
 {
     if (rows == NATIVE_WIDTH) {
-        for (size_t p = 0; p < n; p++)
+        for (size_t p = 0; p < n; p++) {
+            __builtin_prefetch(src + (p + NATIVE_AHEAD) * ld);
+            __builtin_prefetch(src + (p + NATIVE_AHEAD) * ld + 16);
             memcpy(dst + p * width, src + p * ld, NATIVE_WIDTH * sizeof *dst);
+        }
     } else if (rows > 8 && rows <= 16) {
         for (size_t p = 0; p < n; p++) {
             memcpy(dst + p * width, src + p * ld, 8 * sizeof *dst);
