@@ -7,7 +7,7 @@
 #include "descent/kernels.h"
 
 enum {
-    NATIVE_AHEAD = 32, /* rows of a strided b fetched ahead */
+    NATIVE_AHEAD = 32,       /* rows of a strided b fetched ahead */
     NATIVE_DEPTH = DS_CHAIN, /* of k at a time */
     NATIVE_WIDTH = 32,       /* columns of a panel of b: dst[p * 32 + j] */
     NATIVE_HEIGHT = 16,      /* floats a step of k takes in a panel of a: dst[p * 16 + i] */
