@@ -1,4 +1,4 @@
-"""Each ready config runs as it stands, at small size: exit 0, finite loss, and less of it at the end than at the start.
+"""Each ready config runs as it stands, at small size: exit 0, finite loss, less of it at the end than at the start, no false alarm.
 usage: configs.py DESCENT SOURCE_ROOT"""
 import math
 import pathlib
@@ -21,13 +21,14 @@ def losses(out):
 
 
 def learns(program, path, out):
-    sets = [word for edit in [*SMALL.get(path.stem, []), "train.log_every=1"] for word in ("--set", edit)]
+    sets = [word for edit in [*SMALL.get(path.stem, []), "train.log_every=1", "train.log_layers=true"] for word in ("--set", edit)]
     done = program.train(path, out, *sets, ranks=2, timeout=200)
     found = losses(out) if done.code == 0 else []
     n = max(1, len(found) // 5)
     first, last = (sum(found[:n]) / n, sum(found[-n:]) / n) if found else (0, math.inf)
-    good = done.code == 0 and all(v is not None and math.isfinite(v) for v in found) and last < 0.9 * first
-    tap.point(good, path.stem, f"{len(found)} steps, loss {first:.4g} to {last:.4g}" if found else done)
+    alarms = [e["text"] for e in events(out, "warning")]
+    good = done.code == 0 and not alarms and all(v is not None and math.isfinite(v) for v in found) and last < 0.9 * first
+    tap.point(good, path.stem, f"{len(found)} steps, loss {first:.4g} to {last:.4g} {alarms or ''}" if found else done)
     return done
 
 
