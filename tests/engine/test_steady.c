@@ -148,6 +148,13 @@ static const char config[] = "name: steady\n"
                              "lr: {schedule: cosine, warmup_steps: 5}\n"
                              "train: {epochs: 100}\n";
 
+/* Layers as they stand together: groups, padding, shortcuts, heads. */
+static const char together[] =
+    "model.layers=[{reshape: {shape: [1, 4, 6]}}, {conv: {channels: 6, kernel: 3, padding: same, "
+    "activation: relu}}, {residual: {layers: [{conv: {channels: 6, kernel: 3, padding: 1, groups: "
+    "2}}]}}, {max_pool: {kernel: 2}}, {reshape: {shape: [6, 6]}}, positions, {attention: {heads: "
+    "2}}, layernorm, {dropout: {p: 0.2}}, flatten, {dense: {units: 5}}]";
+
 /* Steps of a model on this trainer, counted from the third on. */
 static ds_status steps(ds_world *world, ds_trainer *trainer, const char *dir)
 {
@@ -241,6 +248,8 @@ int main(int argc, char **argv)
                  {"sync={compress: fp16}", true},
                  {"sync={compress: int8, transport: direct, overlap: true}", false},
                  {"train={epochs: 9, log_layers: true, spike: {window: 4}}", true},
+                 {"compute.precision=bf16", true},
+                 {together, true},
                  {"compute.kernels=openblas", false}};
     void *warm[FRAMES];
     ds_world *world = NULL;
