@@ -180,7 +180,7 @@ static void fit_log(fit *self, const ds_outcome *outcome, double lr)
     const ds_layer_facts *layer = layer_watch_facts(t, &n);
     if (report == NULL)
         return;
-    if (layer != NULL)
+    if (t->config->train.log_layers)
         fit_note(self, ds_report_layers(report, t->step, n, layer));
     fit_note(self, alarms_line(&self->alarms, report, &facts, n, layer, t->plan->batch));
 }
@@ -218,9 +218,8 @@ static ds_status fit_step(fit *self, int *word)
     size_t position;
     size_t samples = ds_plan_batch(t->plan, t->step, &position);
     bool logs = fit_every(t->step + 1, t->config->train.log_every);
-    step_wish wish = {.word = fit_word(self),
-                      .norm = logs || t->config->stop.grad_norm > 0,
-                      .layers = logs && t->config->train.log_layers};
+    step_wish wish = {
+        .word = fit_word(self), .norm = logs || t->config->stop.grad_norm > 0, .layers = logs};
     double lr = step_rate(t);
     ds_outcome outcome;
     DS_TRY(step_next(t, &wish, &outcome));

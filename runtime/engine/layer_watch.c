@@ -2,8 +2,9 @@
  * sample of the batch woke. Norms of gradients are sums the exchange has made anyway (owner.c's
  * squares by tensor); the rest is read from the parameters, which every rank holds, so rank 0 alone
  * does it; whether a unit was active is the maximum over all ranks. All sums are in double along
- * fixed blocks: the same numbers on any number of ranks. Cost: one more flat block and two readings
- * of the parameters on rank 0, one of the activations on all, in steps that are logged. */
+ * fixed blocks: the same numbers on any number of ranks. Cost of logged steps: a sum over the
+ * tensors' norms on rank 0; with train.log_layers one more flat block and two readings of the
+ * parameters there, and one of the activations on all. */
 #include <math.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ typedef struct layer_relu {
 } layer_relu;
 
 struct layer_watch {
-    bool on; /* this step is watched */
+    bool all; /* train.log_layers; else gradient norms alone, for the alarms */
+    bool on;  /* this step is watched */
     size_t n;
     ds_layer_facts *fact; /* (n) */
     size_t *begin;        /* (n + 1) parameters [begin, end) of a layer */
@@ -96,13 +98,15 @@ ds_status layer_watch_create(ds_trainer *self)
 {
     const ds_layout *layout = ds_model_layout(self->model);
     layer_watch *w = NULL;
-    if (self->inference || !self->config->train.log_layers)
+    if (self->inference)
         return DS_OK;
     DS_TRY(ds_arena_take(self->arena, 1, sizeof *w, "layers", &w));
     DS_TRY(layer_watch_layers(self, w));
-    DS_TRY(layer_watch_relus(self, w));
     DS_TRY(ds_arena_take(self->arena, layout->n_params, sizeof *w->norm, "layers", &w->norm));
-    if (ds_world_rank(self->world) == 0)
+    w->all = self->config->train.log_layers;
+    if (w->all)
+        DS_TRY(layer_watch_relus(self, w));
+    if (w->all && ds_world_rank(self->world) == 0)
         DS_TRY(ds_arena_take(self->arena, layout->n_floats, sizeof *w->before,
                              "parameters before a step", &w->before));
     self->layers = w;
@@ -112,7 +116,9 @@ ds_status layer_watch_create(ds_trainer *self)
 void layer_watch_begin(ds_trainer *self)
 {
     layer_watch *w = self->layers;
-    w->on = true;
+    w->on = w->all;
+    if (!w->on)
+        return;
     memset(w->alive, 0, w->n_units * sizeof *w->alive);
     if (w->before != NULL)
         memcpy(w->before, ds_sync_node_params(self->sync, 0),
@@ -136,12 +142,12 @@ static void layer_watch_judge(const ds_trainer *self, ds_layer_facts *fact, size
     for (size_t p = begin; p < end; p++) {
         const ds_param *param = &ds_model_layout(self->model)->param[p];
         size_t n = ds_param_floats(param), at = param->offset;
-        if (param->kind == DS_PARAM_STATISTIC)
-            continue;
         frozen = frozen && !param->trainable;
         if (ds_param_moves(param)) /* no weight of the layer's */
             continue;
         grad += w->norm[p] * w->norm[p];
+        if (!w->all)
+            continue;
         weight += flat_dot(n, now + at, now + at);
         then += flat_dot(n, w->before + at, w->before + at);
         moved += flat_distance2(n, now + at, w->before + at);
@@ -158,7 +164,7 @@ ds_status layer_watch_end(ds_trainer *self)
     w->on = false;
     if (w->n_units > 0)
         DS_TRY(ds_world_max(self->world, w->alive, w->n_units));
-    if (w->before == NULL)
+    if (ds_world_rank(self->world) != 0)
         return DS_OK;
     if (self->driver == NULL)
         ds_sync_tensor_norms(self->sync, w->norm);

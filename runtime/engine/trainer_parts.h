@@ -143,7 +143,7 @@ ds_status diagnose_step(ds_trainer *self, const batch_source *batch, int bad_sha
 typedef struct step_wish {
     int word;    /* rank 0's word to all */
     bool norm;   /* the gradient norm is needed whatever the config says */
-    bool layers; /* and what each layer does; only with config->train.log_layers */
+    bool layers; /* and what each layer does (watching.h) */
 } step_wish;
 /* drive.c. Local. Room for an optimizer that drives; nothing for others. USAGE where it cannot. */
 ds_status drive_create(ds_trainer *self) DS_NODISCARD;

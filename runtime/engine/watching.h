@@ -7,9 +7,10 @@
 
 typedef struct ds_trainer ds_trainer;
 
-/* layer_watch.c: norms, update ratio and dead units of each layer (train.log_layers). */
+/* layer_watch.c: gradient norms of each layer; with train.log_layers weight norms, update ratio and
+ * dead units too. */
 typedef struct layer_watch layer_watch;
-/* Local. Nothing unless the config asks. */
+/* Local. Nothing for inference. */
 ds_status layer_watch_create(ds_trainer *self) DS_NODISCARD;
 /* Local, around a step that is to be watched; during it, after each pass of `rows` samples. */
 void layer_watch_begin(ds_trainer *self);

@@ -211,7 +211,7 @@ def warnings(runs):
     deep = "[" + "dense: {units: 12, activation: sigmoid}, " * 9 + "dense: {units: 4}]"
     well = ("train.log_layers=true", "train.max_steps=40")
     cases = {
-        "vanishing": (NET, *well, "optimizer.lr=0.01", f"model.layers={deep}"),
+        "vanishing": (NET, "train.log_layers=false", "train.max_steps=40", "optimizer.lr=0.01", f"model.layers={deep}"),
         "dead": (NET, *well, "optimizer.lr=5", "model.layers=[dense: {units: 12, activation: relu}, dense: {units: 4}]"),
         "exploding": (LINE, "train.max_steps=60", "optimizer={name: sgd, lr: 2.1}"),
         "overfitting": (NET, "data.validation={fraction: 0.5}", "model.layers=[dense: {units: 64, activation: tanh}, dense: {units: 4}]",
