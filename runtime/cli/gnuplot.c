@@ -55,8 +55,7 @@ ds_status gnuplot_there(void)
     return gnuplot_missing(ENOENT);
 }
 
-/* A text in gnuplot's single quotes. */
-static void gnuplot_quote(const char *text, FILE *file)
+void gnuplot_quote(const char *text, FILE *file)
 {
     fputc('\'', file);
     for (; *text != '\0'; text++) {
@@ -117,8 +116,16 @@ static void gnuplot_plot(size_t p, const gnuplot_panel *panel, bool last, FILE *
     fprintf(file, "\n");
 }
 
-static void gnuplot_script(size_t n, const gnuplot_panel *panel, bool svg, FILE *file)
+typedef struct gnuplot_panels {
+    size_t n;
+    const gnuplot_panel *panel;
+} gnuplot_panels;
+
+static void gnuplot_script(const void *context, bool svg, FILE *file)
 {
+    const gnuplot_panels *panels = context;
+    const gnuplot_panel *panel = panels->panel;
+    const size_t n = panels->n;
     size_t height = n == 1 ? 540 : 120 + 280 * n;
     double first = (double)INFINITY, last = -(double)INFINITY;
     for (size_t p = 0; p < n; p++) {
@@ -180,11 +187,11 @@ static ds_status gnuplot_copy(int from, FILE *to)
     return DS_OK;
 }
 
-static ds_status gnuplot_picture(size_t n, const gnuplot_panel *panel, bool svg, FILE *file)
+static ds_status gnuplot_picture(gnuplot_writer *write, const void *context, bool svg, FILE *file)
 {
     FILE *script = tmpfile();
     DS_CHECK(script != NULL, DS_ERR_WRITE, "gnuplot: no temporary file: %s", strerror(errno));
-    gnuplot_script(n, panel, svg, script);
+    write(context, svg, script);
     ds_status st = DS_OK;
     if (fflush(script) != 0 || ferror(script))
         st = DS_FAIL(DS_ERR_WRITE, "gnuplot: no room for gnuplot's script: %s", strerror(errno));
@@ -202,11 +209,16 @@ static ds_status gnuplot_picture(size_t n, const gnuplot_panel *panel, bool svg,
     return st;
 }
 
-ds_status gnuplot_draw(size_t n_panels, const gnuplot_panel *panel, const char *out)
+ds_status gnuplot_make(gnuplot_writer *script, const void *context, const char *out)
 {
     outfile picture;
     DS_TRY(gnuplot_check(out));
     DS_TRY(outfile_open(out, &picture));
     bool svg = gnuplot_ends(out, ".svg");
-    return outfile_close(&picture, gnuplot_picture(n_panels, panel, svg, picture.file));
+    return outfile_close(&picture, gnuplot_picture(script, context, svg, picture.file));
+}
+
+ds_status gnuplot_draw(size_t n_panels, const gnuplot_panel *panel, const char *out)
+{
+    return gnuplot_make(gnuplot_script, &(gnuplot_panels){n_panels, panel}, out);
 }

@@ -41,7 +41,7 @@ def closed_form(done):
 
 def dry(program, path, out):
     done = program.train(path, out, "--dry-run", ranks=3)
-    tap.point(done.code == 0 and "dense1" in done.out + done.err and not out.exists(), f"{path.stem} --dry-run", "" if done.code == 0 else done)
+    tap.point(done.code == 0 and re.search(r"dense1|problem \w+", done.out + done.err) and not out.exists(), f"{path.stem} --dry-run", "" if done.code == 0 else done)
 
 
 def main():

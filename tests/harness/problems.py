@@ -1,11 +1,13 @@
 """Problems that are not networks. Functions: values and slopes by the formulas below, gradcheck of each on 1 and 3 ranks, l-bfgs and newton,
-the same bits on 1 to 4 ranks and across a resume, the trajectory. Plug-ins: the example's published fit, a linear regression equal to a dense
+the same bits on 1 to 4 ranks and across a resume, the trajectory; races. Plug-ins: the example's published fit, a linear regression equal to a dense
 layer's, and every way to go wrong. usage: problems.py DESCENT SOURCE_ROOT"""
 import csv
+import json
 import math
 import pathlib
 import re
 import sys
+import xml.etree.ElementTree
 
 from runs import Folder, Program, Tap, events, final_hash, parameters, shutil, status, subprocess
 
@@ -107,6 +109,52 @@ def bad_configs(folder):
         done = program.run("train", config, "--out", folder / "bad", ranks=2 if name == "no such file" else 0)
         good = done.code == 2 and len(done.errors()) == 1 and all(w in done.err for w in words)
         tap.point(good, f"bad: {name}", done.errors()[0][:150] if good else done)
+
+
+def race(*args, ranks=0, **more):
+    done = program.run("race", *args, "--json", ranks=ranks, **more)
+    return done, json.loads(done.out) if done.code == 0 else {"runs": [], "best": None}
+
+
+def races(folder):
+    config = folder / "bowl.yaml"
+    axes = ("--optimizers", "sgd,adam,newton", "--lr", "0.24,0.26", "--steps", "200")
+    (one, found), (three, _) = race(config, *axes), race(config, *axes, ranks=3)
+    runs = {r["name"]: r for r in found["runs"]}
+    tap.point(one.code == 0 and one.out == three.out, "race: 1 and 3 ranks print the same", three if one.out != three.out else "")
+    # 1 - 8 lr is the factor of the bowl's steep direction: it diverges above 1/4
+    names = ["sgd lr 0.24", "sgd lr 0.26", "adam lr 0.24", "adam lr 0.26", "newton"]
+    tap.point(list(runs) == names and [runs[n]["diverged"] for n in names] == [False, True, False, False, False], "race: divergence where theory says",
+              {n: r["final_loss"] for n, r in runs.items()})
+    want = 9 * (1 - 2 * 0.24) ** 20 + 16 * (1 - 8 * 0.24) ** 20
+    row = runs["sgd lr 0.24"]
+    tap.point(math.isclose(row["loss"][10], want, rel_tol=1e-5) and row["step"][10] == 10 and row["path"][0] == [3, -2], "race: sgd's loss after ten steps",
+              f"{row['loss'][10]:.8g}, by formula {want:.8g}")
+    tap.point(found["best"] == "newton" and runs["newton"]["target_step"] == 1, "race: the best, and its target", (found["best"], found["target"]))
+    out = folder / "race"
+    picture = shutil.which("gnuplot") is not None
+    done = program.run("race", config, *axes, "--target", "0.5", "--out", out, ranks=2)
+    files = sorted(p.name for p in out.iterdir()) if out.exists() else []
+    tap.point(done.code == 0 and "diverged at step" in done.out and "* e newton" in done.out and "w1 upwards" in done.out
+              and files == ["race.csv", "race.json"] + ["race.svg"] * picture, "race: table, map and files", files)
+    if picture:
+        texts = ["".join(e.itertext()).strip() for e in xml.etree.ElementTree.parse(out / "race.svg").iter() if e.tag.endswith("}text")]
+        tap.point("sgd lr 0.26 (diverged)" in texts and "w0" in texts, "race: the picture's words", texts[:40])
+    done = program.run("race", config, *axes, "--out", out, env={"PATH": "/nowhere"})
+    tap.point(done.code == 0 and "no race.svg" in done.err, "race: without gnuplot the rest is there", done.err.strip())
+    # a network, and the batch as an axis: single samples wander, all samples at once end at the closed form
+    line = root / "configs/batch-race.yaml"
+    done, found = race(line, "--batch", "1,8,256", "--lr", "0.2", "--steps", "120", ranks=2)
+    runs = {r["batch"]: r for r in found["runs"]}
+    final = {b: r["final_loss"] for b, r in runs.items()}
+    wander = {b: max(r["loss"][20:]) - min(r["loss"][20:]) for b, r in runs.items()}
+    samples = [r["samples"] for r in found["runs"]]
+    tap.point(done.code == 0 and samples == [120, 960, 30720] and wander[1] > 4 * wander[8] > 4 * wander[256] and abs(final[256] - 0.24156) < 1e-4,
+              "race: single samples, mini-batches and batches on 2 ranks", {b: f"{final[b]:.5f} +- {wander[b]:.1e}" for b in final} or done)
+    for name, args in (("optimizer", ["--optimizers", "adm"]), ("rate", ["--lr", "0.1,x"]), ("batch", ["--batch", "0"]), ("steps", ["--steps", "0"]), ("twice", ["--lr", "0.1,0.10"]),
+                       ("empty", ["--lr", "0.1,,1"]), ("key", ["--set", "optimizer.lrr=1"])):
+        done = program.run("race", config, *args)
+        tap.point(done.code == 2 and len(done.errors()) == 1, f"race: bad {name}", done.err.strip())
 
 
 class Builder:
@@ -224,6 +272,7 @@ def main():
         functions(folder.path)
         second_order(folder.path)
         same_bits(folder.path)
+        races(folder.path)
         bad_configs(folder.path)
         builder = Builder(folder.path)
         if builder.cc is None:
