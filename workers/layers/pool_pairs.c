@@ -10,12 +10,25 @@
 
 enum { PAIRS_IN = 16, PAIRS_OUT = 8 };
 
-typedef float pairs_in __attribute__((vector_size(64), aligned(4), may_alias));
-typedef float pairs_out __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int pairs_mask __attribute__((vector_size(64), aligned(4), may_alias));
+/* Of AVX's width: gcc computes compares of wider vectors one by one where registers are narrower.
+ */
+typedef float pairs_vec __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int pairs_mask __attribute__((vector_size(32), aligned(4), may_alias));
 
-#define TWICE 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7
-#define SWAP 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#define TWICE(i) (i), (i), (i) + 1, (i) + 1, (i) + 2, (i) + 2, (i) + 3, (i) + 3
+#define SWAP 1, 0, 3, 2, 5, 4, 7, 6
+
+/* The larger of a and b, NaN before all: b where a >= b does not hold, but a where it is no number.
+ */
+#define LARGER(out, a, b)                                          \
+    {                                                              \
+        pairs_mask stay_ = (a) >= (b), number_ = (a) == (a);       \
+        pairs_mask as_ = (pairs_mask)(a), bs_ = (pairs_mask)(b);   \
+        pairs_mask most_ = (as_ & stay_) | (bs_ & ~stay_);         \
+        (out) = (pairs_vec)((most_ & number_) | (as_ & ~number_)); \
+    }
 
 bool ds_pool_pairs_fit(const ds_window *w)
 {
@@ -56,42 +69,54 @@ static bool pairs_inside(size_t r, size_t rows, size_t width)
 /* rows: of outputs, over all planes of a sample; width: of x's rows. */
 DS_SIMD static void pairs_forward(size_t rows, size_t width, const float *x, float *y)
 {
-    for (size_t r = 0; r < rows; r++, x += 2 * width, y += width / 2) {
-        bool inside = pairs_inside(r, rows, width);
+    for (size_t row = 0; row < rows; row++, x += 2 * width, y += width / 2) {
+        bool inside = pairs_inside(row, rows, width);
         for (size_t q = 0; q < width && !inside; q += 2)
             pairs_forward_one(x + q, width, y + q / 2);
         for (size_t q = 0; q < width && inside; q += PAIRS_IN) {
-            const float *a = x + q, *b = x + width + q;
-            float t[PAIRS_IN];
-            for (size_t l = 0; l < PAIRS_IN; l++)
-                t[l] = ((b[l] > a[l]) | (b[l] != b[l])) ? b[l] : a[l];
-            for (size_t l = 0; l < PAIRS_OUT; l++)
-                y[q / 2 + l] = ((t[2 * l + 1] > t[2 * l]) | (t[2 * l + 1] != t[2 * l + 1]))
-                                   ? t[2 * l + 1]
-                                   : t[2 * l];
+            const float *top = x + q, *low = x + width + q;
+            pairs_vec t0, t1, most;
+            LARGER(t0, *(const pairs_vec *)top, *(const pairs_vec *)low)
+            LARGER(t1, *(const pairs_vec *)(top + 8), *(const pairs_vec *)(low + 8))
+            pairs_vec even = __builtin_shufflevector(t0, t1, EVEN);
+            pairs_vec odd = __builtin_shufflevector(t0, t1, ODD);
+            LARGER(most, even, odd)
+            *(pairs_vec *)(y + q / 2) = most;
         }
     }
 }
+
+/* dx of 8 columns of a row: `won` goes to the first of a pair that is not below `most`; `above`:
+ * the row over it, whose winners were first. */
+#define GIVE(to, x, most, won, above)                                  \
+    {                                                                  \
+        pairs_mask a_ = *(const pairs_vec *)(x) >= (most);             \
+        pairs_mask beside_ = __builtin_shufflevector(a_, a_, SWAP);    \
+        *(pairs_mask *)(to) = (won) & ~(above)&a_ & (left | ~beside_); \
+        (above) = a_ | beside_;                                        \
+    }
 
 /* The upper row is whole before the lower one, which it runs into. */
 DS_SIMD static void pairs_backward_row(size_t width, const float *x, const float *y,
                                        const float *dy, float *dx)
 {
-    static const pairs_mask left = {-1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0};
+    static const pairs_mask left = {-1, 0, -1, 0, -1, 0, -1, 0};
+    float spill[PAIRS_IN];
     for (size_t lower = 0; lower < 2; lower++)
         for (size_t q = 0; q < width; q += PAIRS_IN) {
-            pairs_out most = *(const pairs_out *)(y + q / 2);
-            pairs_out give = *(const pairs_out *)(dy + q / 2);
-            pairs_in most2 = __builtin_shufflevector(most, most, TWICE);
-            pairs_mask won = (pairs_mask)__builtin_shufflevector(give, give, TWICE);
-            pairs_mask a = *(const pairs_in *)(x + q) >= most2;
-            pairs_mask beside = __builtin_shufflevector(a, a, SWAP);
+            pairs_vec y8 = *(const pairs_vec *)(y + q / 2), dy8 = *(const pairs_vec *)(dy + q / 2);
+            pairs_vec m0 = __builtin_shufflevector(y8, y8, TWICE(0));
+            pairs_vec m1 = __builtin_shufflevector(y8, y8, TWICE(4));
+            pairs_mask d0 = (pairs_mask)__builtin_shufflevector(dy8, dy8, TWICE(0));
+            pairs_mask d1 = (pairs_mask)__builtin_shufflevector(dy8, dy8, TWICE(4));
+            pairs_mask above0 = {0}, above1 = {0};
+            float *to = lower ? spill : dx + q;
+            GIVE(to, x + q, m0, d0, above0)
+            GIVE(to + 8, x + q + 8, m1, d1, above1)
             if (lower) {
-                won &= ~(a | beside);
-                a = *(const pairs_in *)(x + width + q) >= most2;
-                beside = __builtin_shufflevector(a, a, SWAP);
+                GIVE(dx + width + q, x + width + q, m0, d0, above0)
+                GIVE(dx + width + q + 8, x + width + q + 8, m1, d1, above1)
             }
-            *(pairs_mask *)(dx + lower * width + q) = won & a & (left | ~beside);
         }
 }
 
