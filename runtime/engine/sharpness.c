@@ -1,12 +1,12 @@
 /* Sharpness: the largest eigenvalue of the Hessian H of the training loss over the samples of the
  * run's first step, by power iteration from a fixed start. A product with H is a central difference
  * of two gradients, H v = (g(w + e v) - g(w - e v)) / 2e (Pearlmutter 1994 has the exact operator;
- * e = 1e-3 (1 + |w|) keeps both errors below a percent in float). Where the eigenvalue of largest
- * magnitude is negative, it goes on with H + |that| I, whose largest is the largest of H. Gradients
- * go through an exact exchange of its own, which updates nothing, so that the run's state is never
- * touched and the bits depend on no rank count. Cohen et al. (ICLR 2021) have what the number says:
- * plain gradient descent settles where it is 2 / lr. Cost: two gradients a product, four flat
- * blocks and the exchange's a rank. */
+ * e = 1e-3 (1 + |w|) keeps both errors below a percent in float). Where an eigenvalue as large is
+ * negative, it starts again with H + |H v| I, whose largest is that of H.
+ * Gradients go through an exact exchange of its own, which updates nothing, so that the run's state
+ * is never touched and the bits depend on no rank count. Cohen et al. (ICLR 2021) have what the
+ * number says: plain gradient descent settles where it is 2 / lr. Cost: two gradients a product,
+ * four flat blocks and the exchange's a rank. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +16,9 @@
 #include "flat.h"
 #include "trainer_parts.h"
 
-enum { SHARPNESS_ROUNDS = 2 };
 static const double sharpness_settled = 1e-5; /* relative change of the eigenvalue */
+/* A quotient below that part of |H v| hides an eigenvalue as large and negative. */
+static const double sharpness_clear = 0.9;
 
 struct sharpness {
     ds_config config; /* the run's, but for how gradients meet: they are given to all, not used */
@@ -164,39 +165,40 @@ static bool sharpness_turn(sharpness *s, const float *x)
     return true;
 }
 
-/* One round of power iteration with H + shift I: the Rayleigh quotient of H. */
-static ds_status sharpness_round(ds_trainer *self, double e, double shift, ds_sharpness_facts *out)
+/* One round of power iteration with H + shift I: the Rayleigh quotient of H where it is above what
+ * was found, and |H v|. */
+static ds_status sharpness_round(ds_trainer *self, double e, double shift, double *radius,
+                                 ds_sharpness_facts *out)
 {
     sharpness *s = self->sharpness;
-    double before = (double)NAN;
+    double before = (double)NAN, found = (double)NAN;
     bool going = sharpness_turn(s, s->start), finite = false;
     for (int64_t i = 0; going && i < self->config->train.sharpness_iterations; i++) {
         DS_TRY(sharpness_product(self, e, &finite));
         out->iterations++;
-        out->sharpness = finite ? flat_dot(s->n, s->v, s->low) : (double)NAN;
-        going =
-            finite && !(fabs(out->sharpness - before) <= sharpness_settled * fabs(out->sharpness));
-        before = out->sharpness;
+        found = finite ? flat_dot(s->n, s->v, s->low) : (double)NAN;
+        *radius = sqrt(flat_dot(s->n, s->low, s->low));
+        going = finite && !(fabs(found - before) <= sharpness_settled * fabs(found));
+        before = found;
         for (size_t k = 0; k < s->n; k++)
             s->low[k] = (float)((double)s->low[k] + shift * (double)s->v[k]);
         going = going && sharpness_turn(s, s->low);
     }
+    if (!(found <= out->sharpness)) /* a lower bound of the largest, as all of them are */
+        out->sharpness = found;
     return DS_OK;
 }
 
 ds_status sharpness_measure(ds_trainer *self, ds_sharpness_facts *out)
 {
     sharpness *s = self->sharpness;
-    double shift = 0;
-    *out = (ds_sharpness_facts){.bound = 2 / step_rate(self)};
+    double radius = 0;
+    *out = (ds_sharpness_facts){.bound = 2 / step_rate(self), .sharpness = -(double)INFINITY};
     ds_watch_note(self->world, DS_PHASE_EVALUATION, self->step);
     memcpy(s->w, ds_trainer_params(self), s->n * sizeof *s->w);
     double e = 1e-3 * (1 + sqrt(flat_dot(s->n, s->w, s->w)));
-    for (int round = 0; round < SHARPNESS_ROUNDS; round++) {
-        DS_TRY(sharpness_round(self, e, shift, out));
-        if (!(out->sharpness < 0))
-            break;
-        shift = -out->sharpness;
-    }
+    DS_TRY(sharpness_round(self, e, 0, &radius, out));
+    if (out->sharpness < sharpness_clear * radius)
+        DS_TRY(sharpness_round(self, e, radius, &radius, out));
     return DS_OK;
 }

@@ -142,6 +142,15 @@ def quadratic(runs, folder):
                   f"{event['sharpness']:.6f} against {expected:.6f}, {event['iterations']} products; 2/lr {event['bound']:g}")
 
 
+def negative(runs):
+    """Where an eigenvalue as large, or larger, is negative: the saddle's are 2 and -2, the double well's near its ridge 12 w^2 - 4 and 2."""
+    for name, start in (("saddle", "[1, 1]"), ("double_well", "[0.01, 0.5]")):
+        run = runs(f"problem: {{name: {name}, start: {start}}}\noptimizer: {{name: sgd, lr: 0.0001}}\n"
+                   "train: {max_steps: 1, sharpness_every: 1, sharpness_iterations: 60}")
+        found = [e["sharpness"] for e in events(run, "sharpness")]
+        tap.point(found and far(found, [2]) < 1e-3, f"sharpness of {name} is 2, past its negative eigenvalue", found)
+
+
 def ranks(runs):
     watched = ("train.log_layers=true", "train.sharpness_every=2", "train.sharpness_iterations=4")
     for name, config, more in (("exact", NET, ()), ("local-sgd", NET, ("sync={strategy: local-sgd, local_steps: 2, replicas: 4}",)),
@@ -233,6 +242,7 @@ def main():
         runs = Runs(Program(sys.argv[1]), folder.path)
         against_torch(runs, folder.path)
         quadratic(runs, folder.path)
+        negative(runs)
         ranks(runs)
         spikes(runs, folder.path)
         plots(runs, folder.path)
