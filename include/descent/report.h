@@ -18,6 +18,7 @@ typedef struct ds_scores {
     bool loss_only; /* nothing below: what is minimised gives no outputs */
     bool classes;   /* accuracy and the tables below; else mae and r2 */
     double accuracy;
+    double bits;    /* of sequences: the loss in bits a token, which is a byte of text; else 0 */
     double mae, r2; /* r2 is averaged over the targets */
     size_t n_classes;
     const int64_t *confusion; /* (n_classes, n_classes): rows true, columns predicted; NULL when not

@@ -60,7 +60,10 @@ static void eval_print(const char *split, const ds_scores *s, const char *const 
                s->mae, s->r2);
         return;
     }
-    printf("%s: %zu samples, loss %.6f, accuracy %.4f\n", split, s->samples, s->loss, s->accuracy);
+    printf("%s: %zu samples, loss %.6f", split, s->samples, s->loss);
+    if (s->bits > 0)
+        printf(", %.4f bits a token", s->bits);
+    printf(", accuracy %.4f\n", s->accuracy);
     eval_print_classes(s, names);
 }
 
@@ -93,6 +96,8 @@ static ds_status eval_print_json(const char *split, const ds_scores *s, const ch
         ; /* no more to say */
     } else if (s->classes) {
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
+        if (s->bits > 0)
+            cJSON_AddNumberToObject(o, "bits", s->bits);
         cJSON_AddItemToObject(o, "classes", eval_json_classes(s, names));
     } else {
         cJSON_AddNumberToObject(o, "mae", s->mae);

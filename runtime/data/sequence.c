@@ -26,12 +26,30 @@ static ds_status sequence_check(const ds_read_request *request, const char *wher
     return DS_OK;
 }
 
-ds_status ds_sequence_cut(const ds_read_request *request, const char *where,
-                          const ds_sequence *tokens, ds_dataset *out)
+/* Leaves only the part. */
+static ds_status sequence_take(const char *where, const ds_sequence_part *part, ds_sequence *self)
 {
+    DS_CHECK(part->from < part->to, DS_ERR_USAGE, "%s: `from: %g` is not before `to: %g`", where,
+             part->from, part->to);
+    size_t from = (size_t)(part->from * (double)self->n_tokens),
+           to = (size_t)(part->to * (double)self->n_tokens);
+    if (self->bytes != NULL)
+        self->bytes += from;
+    else
+        self->numbers += from;
+    self->n_tokens = to - from;
+    return DS_OK;
+}
+
+ds_status ds_sequence_cut(const ds_read_request *request, const char *where, const ds_sequence *all,
+                          const ds_sequence_part *part, ds_dataset *out)
+{
+    ds_sequence mine = *all;
+    const ds_sequence *tokens = &mine;
     DS_CHECK(request->input != NULL, DS_ERR_USAGE,
              "%s: tokens are cut into windows of model.input's length: give a config with one",
              where);
+    DS_TRY(sequence_take(where, part, &mine));
     DS_TRY(sequence_check(request, where, tokens));
     size_t length = ds_shape_elements(request->input), n = (tokens->n_tokens - 1) / length;
     if (request->targets_optional)

@@ -6,6 +6,7 @@
 
 typedef struct text_options {
     const char *path;
+    ds_sequence_part part;
 } text_options;
 
 static const ds_option options[] = {
@@ -14,6 +15,18 @@ static const ds_option options[] = {
      .offset = offsetof(text_options, path),
      .flags = DS_OPTION_REQUIRED,
      .help = "the file, plain or gzip"},
+    {.name = "from",
+     .type = DS_OPTION_REAL,
+     .offset = offsetof(text_options, part.from),
+     .fallback = "0",
+     .max = 1,
+     .help = "where the part to be read begins: 0.9 skips nine tenths of the file"},
+    {.name = "to",
+     .type = DS_OPTION_REAL,
+     .offset = offsetof(text_options, part.to),
+     .fallback = "1",
+     .max = 1,
+     .help = "where it ends"},
     {.name = NULL},
 };
 
@@ -27,7 +40,7 @@ static ds_status text_read(const void *opts, const ds_read_request *request, ds_
     DS_TRY(ds_datafile_slurp(file, &text, &n));
     const ds_sequence tokens = {
         .n_tokens = n, .vocab = 256, .bytes = (const uint8_t *)(const void *)text};
-    ds_status status = ds_sequence_cut(request, ds_datafile_name(file), &tokens, out);
+    ds_status status = ds_sequence_cut(request, ds_datafile_name(file), &tokens, &o->part, out);
     free(text);
     return status;
 }

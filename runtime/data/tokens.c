@@ -7,6 +7,7 @@
 
 typedef struct tokens_options {
     const char *path;
+    ds_sequence_part part;
     int64_t vocab;
 } tokens_options;
 
@@ -23,6 +24,18 @@ static const ds_option options[] = {
      .min = 1,
      .max = 65536,
      .help = "how many tokens there are; numbers are 0 to vocab - 1"},
+    {.name = "from",
+     .type = DS_OPTION_REAL,
+     .offset = offsetof(tokens_options, part.from),
+     .fallback = "0",
+     .max = 1,
+     .help = "where the part to be read begins: 0.9 skips nine tenths of the file"},
+    {.name = "to",
+     .type = DS_OPTION_REAL,
+     .offset = offsetof(tokens_options, part.to),
+     .fallback = "1",
+     .max = 1,
+     .help = "where it ends"},
     {.name = NULL},
 };
 
@@ -37,7 +50,7 @@ static ds_status tokens_cut(const tokens_options *o, const ds_read_request *requ
         numbers[i] = (uint16_t)((uint8_t)text[2 * i] | (uint8_t)text[2 * i + 1] << 8);
     const ds_sequence tokens = {
         .n_tokens = bytes / 2, .vocab = (size_t)o->vocab, .numbers = numbers};
-    ds_status status = ds_sequence_cut(request, where, &tokens, out);
+    ds_status status = ds_sequence_cut(request, where, &tokens, &o->part, out);
     free(numbers);
     return status;
 }

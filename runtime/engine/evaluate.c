@@ -155,6 +155,7 @@ static void evaluate_scores(const evaluation *e, const double *total, ds_scores 
         for (size_t c = 0; c < e->classes; c++)
             right += t->confusion[c * e->classes + c];
         out->accuracy = (double)right / (n * (double)e->positions);
+        out->bits = e->positions > 1 ? out->loss / 0.69314718055994530942 : 0;
         out->n_classes = e->classes;
         out->confusion = t->confusion;
         return;

@@ -149,9 +149,14 @@ ds_status ds_report_eval(ds_report *self, int64_t step, const char *split, const
     if (s->loss_only) {
         progress_say(&self->progress, "step %" PRId64 "  %s: loss %.6g", step, split, s->loss);
     } else if (s->classes) {
+        char bits[48] = "";
         event_number(e, "accuracy", s->accuracy);
-        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.4f, accuracy %.2f %%", step,
-                     split, s->loss, 100 * s->accuracy);
+        if (s->bits > 0) {
+            event_number(e, "bits", s->bits);
+            snprintf(bits, sizeof bits, " (%.4f bits a token)", s->bits);
+        }
+        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.4f%s, accuracy %.2f %%", step,
+                     split, s->loss, bits, 100 * s->accuracy);
     } else {
         event_number(e, "mae", s->mae);
         event_number(e, "r2", s->r2);

@@ -56,6 +56,33 @@ START_TEST(text_is_cut_into_windows)
 }
 END_TEST
 
+/* `from: 0.3, to: 0.9` of 20 bytes: 6 to 17, two windows of 5 and one more. */
+START_TEST(a_part_is_read)
+{
+    const char *text = "abcdefghijklmnopqrst";
+    sample_file file = file_make(20, text);
+    const char *const pair[] = {"format", "text", "path", file.path, "from",
+                                "0.3",    "to",   "0.9",  NULL};
+    const char *const none[] = {"format", "text", "path", file.path, "from",
+                                "0.5",    "to",   "0.5",  NULL};
+    ds_shape input = {.n = 1, .dim = {5}};
+    ds_read_request request = {.source = source_make(arena, pair),
+                               .kind = DS_TARGET_CLASS,
+                               .input = &input,
+                               .split = "train"};
+    ds_dataset *data = NULL;
+    ck_assert_msg(ds_dataset_read(&request, &data) == DS_OK, "%s", ds_last_error());
+    ck_assert_uint_eq(data->n, 2);
+    ck_assert_mem_eq(data->bytes, text + 6, 10);
+    ck_assert_int_eq(data->label[9], text[16]);
+    ds_dataset_destroy(&data);
+    request.source = source_make(arena, none);
+    ck_assert_int_eq(ds_dataset_read(&request, &data), DS_ERR_USAGE);
+    printf("# %s\n", ds_last_error());
+    unlink(file.path);
+}
+END_TEST
+
 START_TEST(tokens_are_little_endian)
 {
     const unsigned char bytes[] = {1, 0, 0, 1, 255, 1, 7, 0, 2, 0};
@@ -100,6 +127,7 @@ int main(void)
     TCase *t = tcase_create("sequences");
     tcase_add_checked_fixture(t, begin, end);
     tcase_add_test(t, text_is_cut_into_windows);
+    tcase_add_test(t, a_part_is_read);
     tcase_add_test(t, tokens_are_little_endian);
     tcase_add_loop_test(t, bad_sequences_are_refused, 0, sizeof refused / sizeof *refused);
     return run_case(t);
