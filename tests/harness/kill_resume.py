@@ -177,11 +177,11 @@ class Killer:
                 pass
         return hit
 
-    def bury(self, child):
+    def bury(self, child, patience=60):
         """mpirun ends by itself once a rank is lost. Ranks that live on after a minute are a fault; an mpirun without ranks, whose
         launch was hit, is Open MPI's own affair: counted and ended."""
         try:
-            _, err = child.communicate(timeout=60 if children(child.pid) else 15)
+            _, err = child.communicate(timeout=patience if children(child.pid) else 15)
         except subprocess.TimeoutExpired:
             alive = children(child.pid)
             os.killpg(child.pid, signal.SIGKILL)
@@ -190,7 +190,7 @@ class Killer:
             _, err = child.communicate()
             self.stuck += not alive
             if alive:
-                self.fault(f"{len(alive)} ranks live on 60 s after the kill")
+                self.fault(f"{len(alive)} ranks live on after {patience} s")
         return err
 
     def fault(self, text):
@@ -242,7 +242,7 @@ class Killer:
             self.bury(child)
             self.count(out, mark, ranks, "all" if everyone and hit == ranks else "one" if hit == 1 else "some", hit)
             return False
-        err = self.bury(child)
+        err = self.bury(child, 180)  # nobody killed it: it may take its time beside other tests
         if child.returncode != 0:
             self.fault(f"the run ended with {child.returncode}, nobody killed it\n{err[-2000:]}")
         return child.returncode == 0 and status(out).get("state") == "done"
@@ -291,7 +291,7 @@ class Killer:
                 (out / "checkpoints").mkdir(parents=True)
             if self.enough():  # let this one come to its end
                 child = self.start(out, self.ranks(out))
-                ended = self.bury(child) is not None and child.returncode == 0
+                ended = self.bury(child, 180) is not None and child.returncode == 0
                 if not ended:
                     self.fault(f"the last resume ended with {child.returncode}")
                     break
