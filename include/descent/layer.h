@@ -137,6 +137,13 @@ ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer,
  * USAGE where no earlier layer has that name, or it has no parameter. */
 ds_status ds_layer_tie_param(ds_layer_builder *builder, ds_layer *layer,
                              const char *name) DS_NODISCARD;
+/* For prepare, after weight and bias (outputs of the matrix (out, in) that the weight is): where
+ * the optimizer wants factors, the parameters input_factor (in, in) and output_factor (out, out),
+ * n_params + 0 and + 1: sums over samples and their `positions` of a a^T and, divided by these, of
+ * g g^T. Nothing for a frozen or tied layer, or sides of more than DS_FACTOR_MOST. */
+enum { DS_FACTOR_MOST = 4096 };
+ds_status ds_layer_add_factors(ds_layer_builder *builder, ds_layer *layer, size_t in, size_t out,
+                               size_t positions) DS_NODISCARD;
 /* For prepare: memory that lives as long as the model. */
 ds_arena *ds_layer_arena(ds_layer_builder *builder);
 

@@ -26,6 +26,9 @@ DS_API ds_status ds_model_create_problem(const ds_value *config, uint64_t seed,
 DS_API const ds_problem *ds_model_problem(const ds_model *self); /* NULL for layers */
 /* Local. Does a forward give outputs to judge, or only a loss? */
 DS_API bool ds_model_gives_outputs(const ds_model *self);
+/* Local. The same with the factors of layers that have them (see layer.h). */
+DS_API ds_status ds_model_create_factored(const ds_value *config, size_t targets,
+                                          ds_model **out) DS_NODISCARD;
 DS_API void ds_model_destroy(ds_model **model);
 DS_API const ds_layout *ds_model_layout(const ds_model *self);
 DS_API size_t ds_model_n_layers(const ds_model *self);
@@ -99,7 +102,8 @@ typedef struct ds_pass {
     /* Called often during the backward pass, every few ms at the most; may be NULL. */
     void (*poll)(void *context);
     void *context;
-    bool finite; /* out: all losses and gradients of this pass are finite */
+    bool no_factors; /* nobody takes the layers' factors this time: their sums are zero */
+    bool finite;     /* out: all losses and gradients of this pass are finite */
 } ds_pass;
 
 /* Local. Losses and gradients of the pass. Allocates nothing. */

@@ -20,6 +20,20 @@ typedef struct ds_matrix {
     size_t dims;     /* of its shape outside; a tensor of one is a bias or a gain */
 } ds_matrix;
 
+/* A layer's statistic of one side, (n, n) at a stride, and the inverse its owner makes of it. */
+typedef struct ds_factor {
+    size_t n; /* 0: the side is [1], a bias's */
+    const float *factor;
+    float *inverse;
+    size_t stride;
+} ds_factor;
+
+/* Of a tensor: by its rows as they lie, and by its columns. */
+typedef struct ds_factors {
+    bool ready; /* false: there was nothing to invert yet */
+    ds_factor side[2];
+} ds_factors;
+
 /* One slice of one tensor at one step. g is the gradient summed over samples; g * scale is the mean
  * (clipping included). slot[i] are this slice's state blocks, NULL where `uses` says no. All (n),
  * float32, never overlapping. */
@@ -33,6 +47,7 @@ typedef struct ds_update {
     int64_t t; /* updates done, this one included: from 1 */
     /* Only with reach TENSOR, n = rows * stride: */
     ds_matrix matrix;
+    const ds_factors *factors; /* NULL: the tensor has none */
     const ds_kernels *kernels;
     float *scratch; /* as many floats as ops->scratch says, contents unspecified */
 } ds_update;
@@ -76,6 +91,13 @@ typedef struct ds_optim_ops {
      * which ranks share the tensors (NULL: its floats). */
     size_t (*scratch)(const void *options, const ds_matrix *matrix);
     double (*cost)(const void *options, const ds_matrix *matrix);
+    /* Local. Of an optimizer that wants layers' factors (NULL: it does not): the part of them that
+     * stays in update t, counted from 0; 1: they do not move. Then room(n), doubles that invert
+     * takes for the largest; and the damped inverses of both sides, which update the tensors until
+     * factors move again: false where there is nothing to invert. */
+    double (*keep)(const void *options, int64_t t);
+    bool (*invert)(const void *options, const ds_factor *input, const ds_factor *output,
+                   double *room);
     /* Collective. With reach MODEL: one step, as many questions as it takes. Errors: those of
      * `ask`; DIVERGED where the step begins at a point that is not finite. */
     ds_status (*drive)(const void *options, ds_drive *drive);

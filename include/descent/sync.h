@@ -75,6 +75,9 @@ typedef struct ds_step {
     bool (*veto)(void *context, double loss, double grad_norm);
     void *context;
 } ds_step;
+/* Local. Before the gradients of update t (counted from 0): what an optimizer prepares from the
+ * parameters as they stand. */
+DS_API void ds_sync_begin(ds_sync *self, int64_t t);
 /* Local, never waits; during the step's last pass. Parameter `param` stands in all partials of this
  * rank: it may be sent while others are computed (config->sync.overlap). Either all trainable ones
  * are reported before ds_sync_step or the rank has failed; either way the step then ends well.

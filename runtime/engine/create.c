@@ -14,6 +14,15 @@ static ds_status create_lowest_isa(ds_world *world, int *lowest)
     return DS_OK;
 }
 
+/* Factors are state of an optimizer: whoever only infers has none. */
+static ds_status create_layers(ds_trainer *self)
+{
+    const ds_config *config = self->config;
+    bool factored = !self->inference && config->optimizer->keep != NULL;
+    return factored ? ds_model_create_factored(config->model, 0, &self->model)
+                    : ds_model_create(config->model, 0, &self->model);
+}
+
 static ds_status create_model(ds_trainer *self)
 {
     ds_config *config = self->config;
@@ -22,7 +31,7 @@ static ds_status create_model(ds_trainer *self)
         DS_TRY(ds_model_create_problem(config->problem, config->seed, &self->model));
         config->loss = ds_problem_objective(ds_model_problem(self->model)->target);
     } else {
-        DS_TRY(ds_model_create(config->model, 0, &self->model));
+        DS_TRY(create_layers(self));
     }
     self->positions = ds_model_positions(self->model, config->loss->target);
     const ds_value *data = ds_value_find(config->root, "data");

@@ -105,6 +105,7 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, cons
                                size_t n, const ds_partial *partial, gradient_tail *tail)
 {
     int lo = partial[0].lo, hi = partial[n - 1].hi;
+    const ds_optim_ops *ops = self->config->optimizer;
     ds_watch_beat(self->world);
     gradient_fetch(self, batch, lo, hi);
     ds_pass pass = {.step = self->step,
@@ -114,6 +115,8 @@ static ds_status gradient_pass(ds_trainer *self, const batch_source *batch, cons
                     .n_partials = n,
                     .partial = partial,
                     .ready = tail != NULL ? gradient_ready : NULL,
+                    .no_factors = ops->keep != NULL &&
+                                  ops->keep(self->config->optimizer_options, self->step) >= 1,
                     .poll = tail != NULL ? gradient_poll : NULL,
                     .context = tail};
     DS_TRY(ds_model_gradient(self->training, params, &pass));

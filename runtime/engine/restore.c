@@ -32,7 +32,8 @@ ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const
             (slot >= 0 && !ds_plan_uses_slot(self->config, param, (size_t)slot)))
             continue;
         char path[512];
-        snprintf(path, sizeof path, "%s/%s", group, param->name);
+        snprintf(path, sizeof path, "%s/%s",
+                 slot == RESTORE_PARAMETERS ? restore_group_of(param) : group, param->name);
         float *outside = malloc(ds_shape_elements(&param->shape) * sizeof *outside + 1);
         DS_CHECK(outside != NULL, DS_ERR_NOMEM, "out of memory for %s", path);
         ds_status status = restore_tensor(file, path, DS_F32, &param->shape, outside);
@@ -346,6 +347,8 @@ static ds_status restore_matching(ds_trainer *self, const ds_checkpoint *file, f
     for (size_t i = 0; i < layout->n_params; i++) {
         const ds_param *param = &layout->param[i];
         char path[512];
+        if (param->kind == DS_PARAM_FACTOR) /* of another run's optimizer */
+            continue;
         snprintf(path, sizeof path, "/parameters/%s", param->name);
         float *outside = malloc(ds_shape_elements(&param->shape) * sizeof *outside + 1);
         DS_CHECK(outside != NULL, DS_ERR_NOMEM, "out of memory for %s", path);

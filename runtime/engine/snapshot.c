@@ -68,12 +68,13 @@ static size_t snapshot_groups(const ds_trainer *t)
     return 1 + ds_plan_slots(t->config) + snapshot_states(t);
 }
 
-static ds_status snapshot_path(snapshot *self, size_t group, const char *name, char **path)
+static ds_status snapshot_path(snapshot *self, size_t group, const ds_param *param, char **path)
 {
+    const char *name = param->name;
     const ds_trainer *t = self->trainer;
     const ds_optim_ops *optimizer = t->config->optimizer;
     if (group == 0)
-        return ds_arena_printf(self->arena, path, "/parameters/%s", name);
+        return ds_arena_printf(self->arena, path, "%s/%s", restore_group_of(param), name);
     if (group <= optimizer->n_slots)
         return ds_arena_printf(self->arena, path, "/optimizer/%s/%s",
                                optimizer->slot_name[group - 1], name);
@@ -96,7 +97,7 @@ static ds_status snapshot_tensors(snapshot *self)
         if (group > 0 && group <= ds_plan_slots(self->trainer->config) &&
             !ds_plan_uses_slot(self->trainer->config, param, group - 1))
             continue;
-        DS_TRY(snapshot_path(self, group, param->name, &path));
+        DS_TRY(snapshot_path(self, group, param, &path));
         ds_entry *entry = &self->entry[self->n_entries++];
         *entry = (ds_entry){.path = path, .type = DS_F32, .shape = param->shape, .context = self};
         entry->stage = group == 0 ? snapshot_stage_param : snapshot_stage_block;

@@ -188,6 +188,11 @@ ds_status restore_replicas(ds_trainer *self, const ds_checkpoint *file,
 ds_status restore_sync(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
 /* restore.c. Local. Tensors of the layout below `group` into a flat block: all, the trainable ones,
  * or those that use a slot (from 0). */
+/* Local. Where a checkpoint keeps it. */
+static inline const char *restore_group_of(const ds_param *param)
+{
+    return param->kind == DS_PARAM_FACTOR ? "/optimizer/factors" : "/parameters";
+}
 enum { RESTORE_PARAMETERS = -1, RESTORE_TRAINABLE = -2 };
 ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const char *group,
                         int slot, float *flat) DS_NODISCARD;

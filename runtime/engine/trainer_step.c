@@ -101,6 +101,7 @@ static ds_status step_plain(ds_trainer *self, const batch_source *batch, const s
     ds_watch_note(self->world, DS_PHASE_COMPUTING, self->step);
     /* A rank that fails alone goes on to the exchange with a bad shard, so that all learn of it
      * there. */
+    ds_sync_begin(self->sync, self->step);
     ds_status mine = gradient_of_batch(self, batch);
     int first_shard = ds_plan_shard_begin(self->plan, ds_world_rank(self->world));
     if (mine != DS_OK)

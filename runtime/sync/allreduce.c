@@ -70,6 +70,13 @@ static ds_status allreduce_sum(ds_sync *self)
     return DS_OK;
 }
 
+static void allreduce_begin(ds_sync *self, int64_t t)
+{
+    const allreduce_state *state = self->state;
+    (void)t;
+    ds_inverses_refresh(state->owner.inverses, self->params);
+}
+
 static ds_status allreduce_step(ds_sync *self, const ds_step *step, ds_outcome *out)
 {
     allreduce_state *state = self->state;
@@ -78,6 +85,7 @@ static ds_status allreduce_step(ds_sync *self, const ds_step *step, ds_outcome *
     if (!out->finite)
         return DS_OK;
     ds_owner_begin(&state->owner, step->samples);
+    ds_owner_moves(&state->owner, step->t + 1);
     state->owner.divisor = ds_sync_divisor(self, step, 0, self->spec.plan->shards);
     DS_TRY(allreduce_sum(self));
     bool ahead = config->clip_norm > 0 || ds_sync_ahead(self);
@@ -104,7 +112,9 @@ static void allreduce_tensor_norms(const ds_sync *self, double *norm)
 
 static ds_status allreduce_load(ds_sync *self, const float *flat)
 {
+    const allreduce_state *state = self->state;
     memcpy(self->params, flat, self->spec.layout->n_floats * sizeof *flat);
+    ds_inverses_stale(state->owner.inverses);
     return DS_OK;
 }
 
@@ -129,6 +139,7 @@ const ds_sync_ops ds_sync_allreduce = {
     .help = "one MPI_Allreduce and a replicated update: a yardstick, bits depend on the ranks",
     .create = allreduce_create,
     .destroy = allreduce_destroy,
+    .begin = allreduce_begin,
     .step = allreduce_step,
     .tensor_norms = allreduce_tensor_norms,
     .load = allreduce_load,

@@ -26,6 +26,12 @@ static void exact_destroy(ds_sync *self)
     ds_exchange_destroy(&x);
 }
 
+static void exact_begin(ds_sync *self, int64_t t)
+{
+    (void)t;
+    ds_exchange_prepare(self->state);
+}
+
 static void exact_ready(ds_sync *self, size_t samples, size_t param)
 {
     ds_exchange_ready(self->state, samples, param);
@@ -94,6 +100,7 @@ const ds_sync_ops ds_sync_exact = {
     .codecs = true,
     .create = exact_create,
     .destroy = exact_destroy,
+    .begin = exact_begin,
     .ready = exact_ready,
     .poll = exact_poll,
     .step = exact_step,

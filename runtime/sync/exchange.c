@@ -135,9 +135,15 @@ void ds_exchange_begin(ds_exchange *self, size_t samples)
         ds_exchange_code_begin(self);
 }
 
+void ds_exchange_prepare(ds_exchange *self)
+{
+    ds_inverses_refresh(self->owner.inverses, self->params);
+}
+
 ds_status ds_exchange_run(ds_exchange *self, const ds_exchange_job *job, ds_outcome *out)
 {
     self->owner.divisor = job->divisor;
+    ds_owner_moves(&self->owner, job->t);
     if (!self->overlap.on)
         ds_exchange_begin(self, job->samples);
     return self->words != NULL ? ds_exchange_direct_run(self, job, out)
@@ -182,6 +188,7 @@ void ds_exchange_tensor_norms(const ds_exchange *self, double *norm)
 ds_status ds_exchange_load(ds_exchange *self, const float *flat)
 {
     size_t n = self->sync->spec.layout->n_floats;
+    ds_inverses_stale(self->owner.inverses);
     if (self->spec.sum.coded)
         ds_owner_import(&self->owner, flat, self->owner.master);
     if (self->shared == NULL || self->words != NULL) {

@@ -41,6 +41,8 @@ float *ds_exchange_params(ds_exchange *self);
 float *ds_exchange_block(ds_exchange *self, size_t i);
 const char *ds_exchange_transport(const ds_exchange *self);
 
+/* Local. As ds_sync_begin. */
+void ds_exchange_prepare(ds_exchange *self);
 /* Local. As ds_sync_ready and ds_sync_poll. */
 void ds_exchange_ready(ds_exchange *self, size_t samples, size_t param);
 void ds_exchange_poll(ds_exchange *self);

@@ -133,10 +133,19 @@ ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec)
     owner_count_blocks(self);
     DS_TRY(owner_take_rules(self));
     DS_TRY(owner_take_slots(self));
+    const ds_inverses_spec inverses = {spec->sync, self->owned_at, self->rule};
+    if (self->main && spec->optimizer->keep != NULL)
+        DS_TRY(ds_inverses_create(&inverses, &self->inverses));
     if (!spec->coded)
         return DS_OK;
     DS_TRY(ds_arena_take(arena, 2 * DS_BLOCK, sizeof(float), "sums", &self->decoded));
     return ds_arena_take(arena, self->n_owned, sizeof(float), "masters", &self->master);
+}
+
+void ds_owner_moves(ds_owner *self, int64_t t)
+{
+    if (self->inverses != NULL && self->spec.optimizer->keep(self->spec.options, t - 1) < 1)
+        ds_inverses_stale(self->inverses);
 }
 
 bool ds_owner_empty(const ds_owner *self, size_t j)
@@ -267,30 +276,6 @@ static void owner_follow(ds_owner *self, size_t from, size_t n, const float *w, 
     self->overflow |= !isfinite(peak);
 }
 
-/* w -= mean of g. */
-DS_SIMD static void owner_subtract(size_t n, float scale, const float *restrict g,
-                                   float *restrict w)
-{
-    for (size_t i = 0; i < n; i++)
-        w[i] -= g[i] * scale;
-}
-
-/* Statistics are no business of the optimizer's. False: these are none. */
-static bool owner_statistic(const ds_owner *self, const ds_param *param, ds_update *u)
-{
-    if (!ds_param_moves(param))
-        return false;
-    if (self->spec.means == DS_MEANS_AS_ANY) { /* but by samples, whatever they weigh */
-        u->scale = 1 / (float)self->samples;
-        return false;
-    }
-    if (self->spec.means == DS_MEANS_MOVE) /* clipping is none of theirs either */
-        ds_param_move(param, u->n, 1 / (float)self->samples, u->g, u->w);
-    else
-        owner_subtract(u->n, u->scale, u->g, u->w);
-    return true;
-}
-
 /* Update n floats of the slice from float `from` of it. */
 static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const float *g,
                          const ds_owner_task *task)
@@ -307,12 +292,13 @@ static void owner_update(ds_owner *self, size_t i, size_t from, size_t n, const 
                         .lr = task->lr * rule->lr_scale,
                         .t = task->t,
                         .matrix = rule->matrix,
+                        .factors = ds_inverses_of(self->inverses, i),
                         .kernels = spec->kernels,
                         .scratch = self->scratch};
     for (size_t s = 0; s < optimizer->n_slots; s++)
         update.slot[s] = self->slot[s] != NULL ? self->slot[s] + own : NULL;
     const ds_param *param = &spec->layout->param[spec->plan->slice[i].param];
-    bool learns = !owner_statistic(self, param, &update);
+    bool learns = !ds_owner_statistic(self, param, &update);
     if (learns)
         optimizer->step(rule->options, &update);
     double ema = self->main && learns ? spec->config->ema : 0;

@@ -3,6 +3,7 @@
 #ifndef DS_OWNER_H
 #define DS_OWNER_H
 
+#include "factors.h"
 #include "sync_ops.h"
 
 /* temp[out] = a + b; an operand >= 0 is a node's partial, one < 0 is temp[~operand]. */
@@ -52,10 +53,11 @@ typedef struct ds_owner {
     size_t *owned_at;  /* (n_slices) where a slice lies in the slots; SIZE_MAX: not ours */
     float *slot[DS_OPTIM_MAX_SLOTS + 1]; /* (n_owned) each, NULL: not in use; averaged
                                             weights last */
-    bool main;      /* the config's own optimizer: its groups and averaged weights count */
-    bool penalised; /* some tensor has an l1 or l2 penalty */
-    ds_rule *rule;  /* (n_params) */
-    float *scratch; /* the optimizer's */
+    bool main;             /* the config's own optimizer: its groups and averaged weights count */
+    bool penalised;        /* some tensor has an l1 or l2 penalty */
+    ds_rule *rule;         /* (n_params) */
+    float *scratch;        /* the optimizer's */
+    ds_inverses *inverses; /* NULL: it wants no factors */
     size_t n_blocks;
     size_t *block_begin; /* (n_params) number of a tensor's first DS_BLOCK */
     double *block;       /* (n_blocks) squares; may be shared with others */
@@ -84,6 +86,8 @@ typedef struct ds_owner_task {
 ds_owner_spec ds_owner_spec_of(ds_sync *sync);
 /* Local. The caller then sets source, params, reduced and block. */
 ds_status ds_owner_init(ds_owner *self, const ds_owner_spec *spec) DS_NODISCARD;
+/* Local. Update t, from 1, is being made: inverses may be no more those of the factors. */
+void ds_owner_moves(ds_owner *self, int64_t t);
 /* Local. The order of additions for a batch of that many samples. Begins a step. */
 void ds_owner_begin(ds_owner *self, size_t samples);
 /* Local. Where slice i of the plan begins in a flat block. Has node j no samples? */
@@ -91,6 +95,9 @@ size_t ds_owner_at(const ds_owner *self, size_t i);
 bool ds_owner_empty(const ds_owner *self, size_t j);
 /* Local. What slice i travels in: `codec`, or floats as they are. */
 const ds_codec *ds_owner_codec(const ds_owner *self, const ds_codec *codec, size_t i);
+/* owner_statistic.c. Local. Moves part of a statistic, u->w, by the sums u->g; false: it is none,
+ * or the optimizer's to take. */
+bool ds_owner_statistic(const ds_owner *self, const ds_param *param, ds_update *u);
 /* Local. Slice i of the plan, one of ours. */
 void ds_owner_slice(ds_owner *self, size_t i, const ds_owner_task *task);
 /* Local. All slices of ours. */

@@ -67,7 +67,7 @@ static ds_status sync_check_update(const ds_config *config)
     if (strcmp(strategy, "exact") == 0 || strcmp(strategy, "allreduce") == 0)
         return DS_OK;
     const char *wish = NULL;
-    if (drives)
+    if (drives || (config->optimizer != NULL && config->optimizer->keep != NULL))
         wish = config->optimizer->name;
     else if (config->ema > 0)
         wish = "ema";
@@ -173,6 +173,12 @@ const char *ds_sync_transport(const ds_sync *self)
 float *ds_sync_partial(ds_sync *self, size_t i)
 {
     return self->partial[i];
+}
+
+void ds_sync_begin(ds_sync *self, int64_t t)
+{
+    if (self->ops->begin != NULL)
+        self->ops->begin(self, t);
 }
 
 void ds_sync_ready(ds_sync *self, size_t samples, size_t param)

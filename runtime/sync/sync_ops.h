@@ -31,6 +31,8 @@ struct ds_sync_ops {
     ds_status (*step)(ds_sync *self, const ds_step *step, ds_outcome *out);
     /* Local, see ds_sync_tensor_norms. */
     void (*tensor_norms)(const ds_sync *self, double *norm);
+    /* Local, see sync.h; NULL: nothing to prepare. */
+    void (*begin)(ds_sync *self, int64_t t);
     /* Local, see sync.h; NULL: nothing is sent ahead. */
     void (*ready)(ds_sync *self, size_t samples, size_t param);
     void (*poll)(ds_sync *self);

@@ -169,6 +169,8 @@ static const struct {
     {"sgd_decay", "sgd", "weight_decay=0.05", 0.1},
     {"momentum", "momentum", "", 0.05},
     {"momentum_decay", "momentum", "momentum=0.8 weight_decay=0.02", 0.05},
+    {"momentum_decay", "kfac", "momentum=0.8 weight_decay=0.02",
+     0.05}, /* a tensor without factors */
     {"momentum_dampened", "momentum", "dampening=0.3", 0.05},
     {"nesterov", "nesterov", "", 0.05},
     {"nesterov_decay", "nesterov", "momentum=0.8 weight_decay=0.02", 0.05},
@@ -345,6 +347,7 @@ START_TEST(as_pytorch)
     ds_update u = {.n = WIDTH, .w = w, .g = g, .scale = 0.25f, .lr = golden[_i].lr};
     for (size_t k = 0; k < o->n_slots; k++)
         u.slot[k] = slot[k];
+    u.scratch = scratch;
     int judged = 0;
     for (u.t = 1; u.t <= STEPS; u.t++) {
         char name[64];

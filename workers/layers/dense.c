@@ -100,7 +100,19 @@ static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
                                                    .init = DS_INIT_ZEROS,
                                                    .fan_in = in,
                                                    .fan_out = out}));
-    return DS_OK;
+    return ds_layer_add_factors(builder, self, in, out, ds_shape_elements(&self->out) / out);
+}
+
+static bool dense_has_bias(const ds_layer *self)
+{
+    return ((const dense_options *)self->options)->bias;
+}
+
+/* Which factor parameter p is: 0 that of the inputs, 1 of the outputs; -1: none. */
+static int dense_factor(const ds_layer *self, size_t p)
+{
+    size_t first = 1 + (size_t)dense_has_bias(self);
+    return p < first ? -1 : (int)(p - first);
 }
 
 /* The shard as matrices: `calls` of `rows` rows each. One matrix of all samples, or of all
@@ -152,7 +164,7 @@ static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const 
                                   .beta = 0,
                                   .c = y,
                                   .ldc = v.ldy}));
-        if (self->n_params > 1)
+        if (dense_has_bias(self))
             k->bias(v.rows, v.out, params + self->param[1]->offset, y, v.ldy);
     }
     return DS_OK;
@@ -195,7 +207,8 @@ static ds_status dense_backward(const ds_layer *self, const ds_kernels *k, const
     return DS_OK;
 }
 
-/* Inside rows of dW: inputs, so x^T dy; of turned weights outputs, so dy^T x. */
+/* Inside rows of dW: inputs, so x^T dy; of turned weights outputs, so dy^T x; of factors x^T x and
+ * dy^T dy. */
 static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
                                 size_t to, const ds_rows *rows, float *dst, bool add)
 {
@@ -203,7 +216,10 @@ static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_
     dense_view v = dense_look(self, rows);
     for (size_t i = 0; i < v.calls; i++) {
         const float *x = rows->x + i * v.x_step, *dy = rows->dy + i * v.y_step;
-        if (p == 1) {
+        int factor = dense_factor(self, p);
+        bool rows_dy = factor < 0 ? v.turned : factor == 1;
+        bool cols_dy = factor < 0 ? !v.turned : factor == 1;
+        if (p == 1 && factor < 0) {
             k->bias_gradient(v.rows, v.out, dy, v.ldy, dst, add || i > 0);
             continue;
         }
@@ -212,10 +228,10 @@ static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_
                                   .m = to - from,
                                   .n = w->cols,
                                   .k = v.rows,
-                                  .a = (v.turned ? dy : x) + from,
-                                  .lda = v.turned ? v.ldy : v.ldx,
-                                  .b = v.turned ? x : dy,
-                                  .ldb = v.turned ? v.ldx : v.ldy,
+                                  .a = (rows_dy ? dy : x) + from,
+                                  .lda = rows_dy ? v.ldy : v.ldx,
+                                  .b = cols_dy ? dy : x,
+                                  .ldb = cols_dy ? v.ldy : v.ldx,
                                   .beta = add || i > 0 ? 1 : 0,
                                   .c = dst,
                                   .ldc = w->stride}));
@@ -230,7 +246,9 @@ static bool dense_adds(const ds_layer *self, const ds_kernels *k, size_t p, size
     size_t out = self->out.dim[self->out.n - 1];
     if (ds_shape_elements(&self->in) * out != self->param[0]->rows * self->param[0]->cols)
         return false;
-    return p == 1 || ds_kernels_fuse(k, 'T', 'N', panel_rows, self->param[0]->cols, n);
+    if (p == 1 && dense_has_bias(self))
+        return true;
+    return ds_kernels_fuse(k, 'T', 'N', panel_rows, self->param[p]->cols, n);
 }
 
 extern const ds_layer_ops ds_layer_dense;

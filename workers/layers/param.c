@@ -58,11 +58,18 @@ void ds_param_move(const ds_param *self, size_t n, float share, const float *sum
     param_move(n, (float)(1 - self->pace), (float)(self->pace * (double)share), sums, w);
 }
 
+void ds_param_move_factor(const ds_param *self, size_t n, float share, double keep,
+                          const float *sums, float *w)
+{
+    param_move(n, (float)keep, (float)((1 - keep) * self->pace * (double)share), sums, w);
+}
+
 size_t ds_layout_elements(const ds_layout *self)
 {
     size_t n = 0;
     for (size_t p = 0; p < self->n_params; p++)
-        n += self->param[p].rows * self->param[p].cols;
+        if (self->param[p].kind != DS_PARAM_FACTOR)
+            n += self->param[p].rows * self->param[p].cols;
     return n;
 }
 
@@ -79,6 +86,8 @@ ds_status ds_layout_hash(const ds_layout *self, const float *flat, uint64_t *out
     DS_CHECK(outside != NULL, DS_ERR_NOMEM, "out of memory: params_hash needs %zu bytes of scratch",
              largest * sizeof *outside);
     for (size_t p = 0; p < self->n_params; p++) {
+        if (self->param[p].kind == DS_PARAM_FACTOR)
+            continue;
         ds_param_export(&self->param[p], flat, outside);
         ds_hash_add(hash, outside, self->param[p].rows * self->param[p].cols * sizeof *outside);
     }

@@ -108,6 +108,24 @@ ds_status ds_layer_tie_param(ds_layer_builder *builder, ds_layer *layer, const c
     return DS_OK;
 }
 
+ds_status ds_layer_add_factors(ds_layer_builder *builder, ds_layer *layer, size_t in, size_t out,
+                               size_t positions)
+{
+    bool wanted = builder->model->factors && layer->trainable && layer->tied == 0;
+    if (!wanted || in > DS_FACTOR_MOST || out > DS_FACTOR_MOST)
+        return DS_OK;
+    ds_param_spec spec = {.suffix = "input_factor",
+                          .shape = {.n = 2, .dim = {in, in}},
+                          .init = DS_INIT_ZEROS,
+                          .kind = DS_PARAM_FACTOR,
+                          .pace = 1};
+    DS_TRY(ds_layer_add_param(builder, layer, &spec));
+    spec.suffix = "output_factor";
+    spec.shape.dim[0] = spec.shape.dim[1] = out;
+    spec.pace = 1 / (double)positions;
+    return ds_layer_add_param(builder, layer, &spec);
+}
+
 /* ---- input ---------------------------------------------------------------------------------- */
 
 static ds_status build_dim(const ds_value *value, size_t *out)
@@ -260,7 +278,7 @@ static ds_status build_model(ds_model *model, const ds_value *config, size_t tar
     return build_layers(model, options.layers, targets);
 }
 
-ds_status ds_model_create(const ds_value *config, size_t targets, ds_model **out)
+static ds_status build_create(const ds_value *config, size_t targets, bool factors, ds_model **out)
 {
     ds_arena *arena = NULL;
     ds_model *model = NULL;
@@ -268,6 +286,7 @@ ds_status ds_model_create(const ds_value *config, size_t targets, ds_model **out
     ds_status status = ds_arena_take(arena, 1, sizeof *model, "the model", &model);
     if (status == DS_OK) {
         model->arena = arena;
+        model->factors = factors;
         status = build_model(model, config, targets);
     }
     if (status != DS_OK) {
@@ -276,4 +295,14 @@ ds_status ds_model_create(const ds_value *config, size_t targets, ds_model **out
     }
     *out = model;
     return DS_OK;
+}
+
+ds_status ds_model_create(const ds_value *config, size_t targets, ds_model **out)
+{
+    return build_create(config, targets, false, out);
+}
+
+ds_status ds_model_create_factored(const ds_value *config, size_t targets, ds_model **out)
+{
+    return build_create(config, targets, true, out);
 }

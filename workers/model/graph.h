@@ -22,6 +22,7 @@ struct ds_model {
     ds_layout layout;
     ds_param *param;     /* the layout's, while it grows */
     ds_initial *initial; /* (n_params) */
+    bool factors;        /* the optimizer wants them */
     size_t levels;       /* of residual blocks inside each other */
     size_t lowest;       /* first layer with a trainable parameter; n_layers if there is none */
 };

@@ -177,7 +177,8 @@ static ds_status pass_panel(panel *self, const ds_param *param)
         float *dst = partial->grad + param->offset + self->from * param->stride;
         bool any = false;
         pass_clear_padding(param, self->to - self->from, dst);
-        DS_TRY(pass_sum(self, partial->lo, partial->hi, dst, 0, &any));
+        if (!self->pass->no_factors || param->kind != DS_PARAM_FACTOR)
+            DS_TRY(pass_sum(self, partial->lo, partial->hi, dst, 0, &any));
         if (!any)
             memset(dst, 0, n * sizeof *dst);
         else if (self->pass->finite) /* while it is in cache */
