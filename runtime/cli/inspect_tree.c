@@ -208,8 +208,9 @@ static ds_status tree_config(const ds_checkpoint *c)
 {
     static const struct {
         const char *key, *bare;
-    } section[] = {{"loss", "name"},     {"optimizer", "name"}, {"lr", "schedule"}, {"batch", ""},
-                   {"sync", "strategy"}, {"compute", ""},       {"train", ""}};
+    } section[] = {{"problem", "name"}, {"loss", "name"}, {"optimizer", "name"},
+                   {"lr", "schedule"},  {"batch", ""},    {"sync", "strategy"},
+                   {"compute", ""},     {"train", ""}};
     const ds_attr *text = ds_checkpoint_attr(c, "config");
     ds_value *config = NULL;
     ds_auto(ds_arena) arena = NULL;

@@ -283,6 +283,19 @@ static const ds_option tables_model_options[] = {
     END,
 };
 
+static const ds_option tables_problem_options[] = {
+    {.name = "name", .choices = "a function", .help = "see descent list problems"},
+    {.name = "start", .choices = "list of numbers", .help = "functions: where they begin"},
+    {.name = "dims", .choices = "int >= 1", .help = "functions: how many parameters"},
+    {.name = "noise", .choices = "real >= 0", .help = "functions: of each sample's gradient"},
+    {.name = "record_every", .choices = "int >= 0", .help = "functions: lines of trajectory.csv"},
+    {.name = "plugin", .choices = "path", .help = "instead of name: a shared object of yours"},
+    {.name = "input", .choices = "list of int", .help = "plug-ins: shape of a sample"},
+    {.name = "targets", .choices = "int >= 1", .help = "plug-ins: numbers to predict, or classes"},
+    {.name = "options", .choices = "a map", .help = "plug-ins: their own"},
+    END,
+};
+
 static const struct {
     const char *prefix;
     const ds_option *table;
@@ -293,6 +306,7 @@ static const struct {
     {"data.validation.", ds_config_fraction_options},
     {"data.augment.", ds_config_augment_options},
     {"model.", tables_model_options},
+    {"problem.", tables_problem_options},
     {"loss.", ds_config_loss_options},
     {"batch.", ds_config_batch_options},
     {"optimizer.", ds_config_optimizer_options},

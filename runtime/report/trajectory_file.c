@@ -15,7 +15,7 @@ static ds_status trajectory_head(FILE *file, const ds_trajectory *point)
     fputs("step", file);
     for (size_t i = 0; i < point->n; i++)
         fprintf(file, ",%s", point->column[i]);
-    DS_CHECK(fputs(",loss\n", file) >= 0 && fflush(file) == 0, DS_ERR_WRITE,
+    DS_CHECK(fputs(",f\n", file) >= 0 && fflush(file) == 0, DS_ERR_WRITE,
              "cannot write trajectory.csv: %s", strerror(errno));
     return DS_OK;
 }

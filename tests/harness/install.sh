@@ -28,6 +28,10 @@ printf '#include <descent.h>\nint main(void) { return ds_exit_code(DS_OK); }\n' 
 mpicc -std=c11 -o short short.c $flags
 export LD_LIBRARY_PATH=$libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 ./short
+# a plug-in needs the one header, and no flags
+cc -shared -fPIC -I "$prefix/include" -o libmichaelis.so "$source/examples/plugin/michaelis.c"
+cp "$source/examples/plugin/michaelis.yaml" "$source/examples/plugin/puromycin.csv" .
+"$prefix/bin/descent" train michaelis.yaml --quiet
 for ranks in 1 3; do
     mpirun --oversubscribe -n "$ranks" ./example
     echo "the example ran on $ranks"
