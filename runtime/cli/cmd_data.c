@@ -134,7 +134,7 @@ static void data_print_normalizer(const ds_normalizer *by)
         printf("  and %zu more\n", by->n - DATA_ROWS);
 }
 
-static ds_status data_show_config(ds_world *world, const ds_config *config, data_view *view)
+static ds_status data_show_config(ds_world *world, ds_config *config, data_view *view)
 {
     ds_auto(ds_splits) splits = NULL;
     ds_shape input = {0};

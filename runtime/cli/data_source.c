@@ -14,8 +14,19 @@ bool data_source_is_config(const char *path)
     return path[0] != '{' && dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
 }
 
-ds_status data_source_input(const ds_config *config, ds_shape *out)
+static ds_status source_problem(ds_config *config, ds_shape *out)
 {
+    ds_auto(ds_problem) problem = NULL;
+    DS_TRY(ds_problem_create(config->problem, config->seed, &problem));
+    config->loss = ds_problem_objective(problem->target);
+    *out = problem->input;
+    return DS_OK;
+}
+
+ds_status data_source_input(ds_config *config, ds_shape *out)
+{
+    if (config->problem != NULL)
+        return source_problem(config, out);
     const ds_value *input = ds_value_find(config->model, "input");
     int64_t dim = 0;
     for (size_t i = 0; input != NULL && i < input->n && i < DS_MAX_DIMS; i++) {

@@ -8,8 +8,9 @@
  * target: that is a class where it can be, else a number, else (images without labels) left out.
  * Very many whole numbers are numbers. Errors: DATA, USAGE. */
 ds_status data_source_read(const char *name, ds_dataset **out) DS_NODISCARD;
-/* Local. A config's model.input, where it has one: the shape decides what a channel is. */
-ds_status data_source_input(const ds_config *config, ds_shape *out) DS_NODISCARD;
+/* Local. A config's model.input, where it has one: the shape decides what a channel is. A problem
+ * says it itself, and (in config->loss) what kind its targets are. */
+ds_status data_source_input(ds_config *config, ds_shape *out) DS_NODISCARD;
 bool data_source_is_config(const char *path); /* by its ending */
 
 /* data_convert.c. Collective. `descent data convert SOURCE OUT`. */

@@ -225,6 +225,23 @@ def regression(folder, config):
     tap.point(final_hash(folder / "plug") == final_hash(folder / "plug2"), "and its bits on 2 ranks", final_hash(folder / "plug2"))
 
 
+def classes(folder, builder):
+    """The same plug-in, learning classes by their names."""
+    builder.build(root / "tests/harness/faulty.c", "classes", "-DFAULTY_DATA=DS_PLUGIN_CLASSES")
+    with open(folder / "kinds.csv", "w") as file:
+        file.write("a,b,c,kind\n" + "".join(f"{i % 7},{i % 5},{i % 3},{'many' if i % 7 > 3 else 'few'}\n" for i in range(40)))
+    config = folder / "kinds.yaml"
+    config.write_text("data: {train: {format: csv, path: kinds.csv, target: kind}, normalize: standard}\nproblem: {plugin: ./libclasses.so, input: [3], targets: 2}\n"
+                      "optimizer: {name: adam, lr: 0.05}\nbatch: {size: 8}\ntrain: {epochs: 20}\n")
+    runs = [program.train(config, folder / f"kinds{n}", ranks=n) for n in (0, 2)]
+    scores = events(folder / "kinds0", "eval")[-1:] or [{}]
+    tap.point(all(r.code == 0 for r in runs) and scores[0].get("accuracy") == 1 and final_hash(folder / "kinds0") == final_hash(folder / "kinds2"),
+              "plug-in: classes by name, 1 and 2 ranks", scores[0] if runs[0].code == 0 else runs[0])
+    done = [program.run("data", "info", config), program.train(config, folder / "kinds5", *sets("problem.targets=5"), ranks=0)]
+    tap.point(done[0].code == 0 and "many" in done[0].out and done[1].code == 2 and "have 2 classes: set targets to 2" in done[1].err, "and data info knows them",
+              done[1].err.strip())
+
+
 def faults(folder, config, builder):
     for name, flags in (("abi", "-DFAULTY_ABI=99"), ("bytes", "-DFAULTY_BYTES=8"), ("symbol", "-DFAULTY_SYMBOL=other_plugin"), ("undefined", "-Dcalloc=no_such")):
         builder.build(root / "tests/harness/faulty.c", name, flags, *(["-Wno-implicit-function-declaration", "-Wno-int-conversion", "-w"] if name == "undefined" else []))
@@ -284,6 +301,7 @@ def main():
             config = folder.path / "plugin.yaml"
             config.write_text(PLUGIN.format("faulty"))
             regression(folder.path, config)
+            classes(folder.path, builder)
             faults(folder.path, config, builder)
             changed(folder.path, config, builder)
     tap.done()
