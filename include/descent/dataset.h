@@ -34,6 +34,16 @@ typedef struct ds_normalizer {
     const float *mean, *std; /* (n) */
 } ds_normalizer;
 
+/* Inputs that are read when they are wanted, front to back: for data larger than memory. */
+typedef struct ds_input_stream {
+    bool bytes;                                            /* uint8, else float32 */
+    ds_status (*next)(void *context, size_t n, void *out); /* n samples, (n, elements); all of them
+                                                              together are data->n */
+    void (*close)(void *context);
+    void *context;
+} ds_input_stream;
+DS_API void ds_input_stream_close(ds_input_stream *stream);
+
 /* What a reader is asked for. */
 typedef struct ds_read_request {
     const ds_value *source; /* the config's map, `format` included */
@@ -49,9 +59,11 @@ typedef struct ds_read_request {
     const char *const *target_column; /* (n_target_columns) where known; no inputs even when the
                                          targets are not read */
     size_t n_target_columns;
-    bool targets_optional; /* predict: a file without targets is fine; of a text all tokens */
-    uint64_t seed;         /* synthetic */
-    const char *split;     /* "train", "test", "validation" for messages and synthetic streams */
+    bool targets_optional;   /* predict: a file without targets is fine; of a text all tokens */
+    ds_input_stream *inputs; /* where not NULL, a format that can sets it and leaves bytes and
+                                values NULL; who asked closes it, also after a failure */
+    uint64_t seed;           /* synthetic */
+    const char *split;       /* "train", "test", "validation" for messages and synthetic streams */
 } ds_read_request;
 
 typedef struct ds_format_ops {
@@ -79,9 +91,11 @@ DS_API ds_status ds_dataset_create(ds_dataset **out) DS_NODISCARD;
 /* Local. Refuse numbers that are not finite (DATA, with sample and column) and set the identity. */
 DS_API ds_status ds_dataset_judge(ds_dataset *self, const char *split) DS_NODISCARD;
 /* Local. As an HDF5 file that format hdf5 reads back bit for bit: `inputs`, `targets`, names as
- * their attributes. It is whole or not there; one that stands at `path` is replaced. Errors: WRITE.
- */
-DS_API ds_status ds_dataset_write_hdf5(const ds_dataset *self, const char *path) DS_NODISCARD;
+ * their attributes. Inputs come from `inputs` where that has been set; NULL: from memory. The file
+ * is whole or not there; one that stands at `path` is replaced. Errors: WRITE; DATA from the
+ * stream. */
+DS_API ds_status ds_dataset_write_hdf5(const ds_dataset *self, const ds_input_stream *inputs,
+                                       const char *path) DS_NODISCARD;
 DS_API void ds_dataset_destroy(ds_dataset **dataset);
 
 /* The splits of a run. validation and test may be NULL. */

@@ -165,7 +165,7 @@ static ds_status data_config(ds_world *world, const char *path, const arg_list *
 static ds_status data_file(const char *path, data_view *view)
 {
     ds_auto(ds_dataset) data = NULL;
-    DS_TRY(data_source_read(path, &data));
+    DS_TRY(data_source_read(path, NULL, &data));
     return view(data, path);
 }
 

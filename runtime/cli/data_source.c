@@ -38,6 +38,8 @@ ds_status data_source_input(ds_config *config, ds_shape *out)
 
 static ds_status source_once(const char *name, const ds_read_request *request, ds_dataset **out)
 {
+    if (request->inputs != NULL)
+        ds_input_stream_close(request->inputs);
     return request->source != NULL ? ds_dataset_read(request, out)
                                    : ds_dataset_read_file(name, request, out);
 }
@@ -68,11 +70,11 @@ static ds_status source_try(const char *name, ds_read_request *request, ds_datas
     return DS_OK;
 }
 
-ds_status data_source_read(const char *name, ds_dataset **out)
+ds_status data_source_read(const char *name, ds_input_stream *inputs, ds_dataset **out)
 {
     ds_arena *made = NULL;
     ds_value *map = NULL;
-    ds_read_request request = {.kind = DS_TARGET_CLASS, .split = "input"};
+    ds_read_request request = {.kind = DS_TARGET_CLASS, .split = "input", .inputs = inputs};
     if (name[0] != '{')
         return source_try(name, &request, out);
     DS_TRY(ds_arena_create("a source", &made));

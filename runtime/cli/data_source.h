@@ -6,8 +6,10 @@
 
 /* Local. `name` is a file, or a map such as {format: libsvm, path: FILE}. It says nothing of its
  * target: that is a class where it can be, else a number, else (images without labels) left out.
- * Very many whole numbers are numbers. Errors: DATA, USAGE. */
-ds_status data_source_read(const char *name, ds_dataset **out) DS_NODISCARD;
+ * Very many whole numbers are numbers. `inputs` as in ds_read_request, or NULL. Errors: DATA,
+ * USAGE. */
+ds_status data_source_read(const char *name, ds_input_stream *inputs,
+                           ds_dataset **out) DS_NODISCARD;
 /* Local. A config's model.input, where it has one: the shape decides what a channel is. A problem
  * says it itself, and (in config->loss) what kind its targets are. */
 ds_status data_source_input(ds_config *config, ds_shape *out) DS_NODISCARD;

@@ -84,10 +84,11 @@ static ds_status cifar_file(cifar_job *self, const char *path, size_t *first)
                  "%s: is truncated, or no file of %s: %zu records of %zu bytes, then %zu bytes",
                  ds_datafile_name(file), self->kind->name, self->n, size, got);
         DS_TRY(cifar_record(self, ds_datafile_name(file), record));
-        if (self->bytes == NULL)
+        if (self->label == NULL)
             continue;
         self->label[begin + self->n] = record[self->kind->label_at];
-        memcpy(self->bytes + (begin + self->n) * CIFAR_PIXELS, record + head, CIFAR_PIXELS);
+        if (self->bytes != NULL)
+            memcpy(self->bytes + (begin + self->n) * CIFAR_PIXELS, record + head, CIFAR_PIXELS);
     }
     DS_CHECK(self->n > 0, DS_ERR_DATA, "%s: is empty, expected records of %zu bytes",
              ds_datafile_name(file), size);
@@ -137,6 +138,53 @@ static ds_status cifar_labels(cifar_job *self, ds_dataset *out)
     return known || request.kind != DS_TARGET_CLASS ? DS_OK : cifar_names(self, out);
 }
 
+/* The pixels once more, read when they are wanted. */
+typedef struct cifar_stream {
+    cifar_job job; /* its names live as long as the data set */
+    size_t next;   /* file */
+    ds_datafile *file;
+} cifar_stream;
+
+static ds_status cifar_next(void *context, size_t n, void *out)
+{
+    cifar_stream *self = context;
+    uint8_t record[CIFAR_LABELS + CIFAR_PIXELS], *to = out;
+    size_t head = self->job.kind->label_bytes, got = 0;
+    while (n > 0) {
+        if (self->file == NULL) {
+            DS_CHECK(self->next < self->job.n_files, DS_ERR_DATA, "%s: changed while it was read",
+                     self->job.file[0]);
+            DS_TRY(
+                ds_datafile_open(self->job.what, self->job.file[self->next++], false, &self->file));
+        }
+        DS_TRY(ds_datafile_read(self->file, record, head + CIFAR_PIXELS, &got));
+        if (got < head + CIFAR_PIXELS) {
+            ds_datafile_destroy(&self->file);
+            continue;
+        }
+        memcpy(to, record + head, CIFAR_PIXELS);
+        to += CIFAR_PIXELS;
+        n--;
+    }
+    return DS_OK;
+}
+
+static void cifar_close(void *context)
+{
+    cifar_stream *self = context;
+    ds_datafile_destroy(&self->file);
+    free(self);
+}
+
+static ds_status cifar_open_stream(const cifar_job *job, ds_input_stream *out)
+{
+    cifar_stream *self = calloc(1, sizeof *self);
+    DS_CHECK(self != NULL, DS_ERR_NOMEM, "out of memory for reading '%s'", job->file[0]);
+    self->job = *job;
+    *out = (ds_input_stream){true, cifar_next, cifar_close, self};
+    return DS_OK;
+}
+
 static ds_status cifar_take(cifar_job *self, ds_dataset *out)
 {
     const ds_shape shape = {.n = 3, .dim = {3, 32, 32}};
@@ -144,7 +192,10 @@ static ds_status cifar_take(cifar_job *self, ds_dataset *out)
     for (size_t i = 0; i < self->n_files; i++)
         DS_TRY(cifar_file(self, self->file[i], &n));
     DS_TRY(ds_read_input(self->request, self->file[0], n, &shape, out));
-    DS_TRY(ds_arena_take(self->arena, n, CIFAR_PIXELS, "images", &self->bytes));
+    if (self->request->inputs != NULL)
+        DS_TRY(cifar_open_stream(self, self->request->inputs));
+    else
+        DS_TRY(ds_arena_take(self->arena, n, CIFAR_PIXELS, "images", &self->bytes));
     self->label = malloc(n * sizeof *self->label);
     DS_CHECK(self->label != NULL, DS_ERR_NOMEM, "out of memory for %zu labels", n);
     size_t again = 0;

@@ -35,6 +35,13 @@ void ds_dataset_destroy(ds_dataset **dataset)
     *dataset = NULL;
 }
 
+void ds_input_stream_close(ds_input_stream *stream)
+{
+    if (stream->close != NULL)
+        stream->close(stream->context);
+    *stream = (ds_input_stream){0};
+}
+
 ds_status ds_read_input(const ds_read_request *request, const char *where, size_t n,
                         const ds_shape *found, ds_dataset *out)
 {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -29,17 +30,22 @@ typedef struct h5write_array {
     int n_dims;
     hsize_t dim[DS_MAX_DIMS + 1];
     const void *data;
+    const ds_input_stream *stream; /* instead of data */
+    ds_status status;              /* of the stream */
 } h5write_array;
 
-static h5write_array h5write_inputs(const ds_dataset *data)
+static h5write_array h5write_inputs(const ds_dataset *data, const ds_input_stream *stream)
 {
+    bool streams = stream != NULL && stream->next != NULL;
+    bool bytes = streams ? stream->bytes : data->bytes != NULL;
     h5write_array self = {.name = "inputs", .n_dims = (int)data->input.n + 1, .dim = {data->n}};
     for (size_t d = 0; d < data->input.n; d++)
         self.dim[d + 1] = data->input.dim[d];
-    self.disk = data->bytes != NULL ? H5T_STD_U8LE : H5T_IEEE_F32LE;
-    self.memory = data->bytes != NULL ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT;
-    self.size = data->bytes != NULL ? 1 : sizeof(float);
-    self.data = data->bytes != NULL ? (const void *)data->bytes : data->values;
+    self.disk = bytes ? H5T_STD_U8LE : H5T_IEEE_F32LE;
+    self.memory = bytes ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT;
+    self.size = bytes ? 1 : sizeof(float);
+    self.data = bytes ? (const void *)data->bytes : data->values;
+    self.stream = streams ? stream : NULL;
     return self;
 }
 
@@ -72,25 +78,43 @@ static size_t h5write_chunk(const h5write_array *array)
 static size_t h5write_bytes(const h5write_array *array)
 {
     size_t rows = h5write_chunk(array), n = ((size_t)array->dim[0] + rows - 1) / rows;
-    return array->data == NULL ? 0 : n * (rows * h5write_row(array) + 256);
+    return array->data == NULL && array->stream == NULL ? 0 : n * (rows * h5write_row(array) + 256);
 }
 
-/* Rows [from, from + rows): a chunk. */
-static bool h5write_rows(const h5write_array *array, hid_t set, hid_t space, hsize_t from,
-                         hsize_t rows)
+/* Rows [from, from + rows), a chunk, at `data`. */
+static bool h5write_rows(const h5write_array *array, const hid_t at[2], hsize_t from, hsize_t rows,
+                         const void *data)
 {
     hsize_t begin[DS_MAX_DIMS + 1] = {from}, count[DS_MAX_DIMS + 1];
     memcpy(count, array->dim, sizeof count);
     count[0] = rows;
     h5write_local memory = H5Screate_simple(array->n_dims, count, NULL);
     return memory >= 0 &&
-           H5Sselect_hyperslab(space, H5S_SELECT_SET, begin, NULL, count, NULL) >= 0 &&
-           H5Dwrite(set, array->memory, memory, space, H5P_DEFAULT,
-                    (const char *)array->data + from * h5write_row(array)) >= 0;
+           H5Sselect_hyperslab(at[1], H5S_SELECT_SET, begin, NULL, count, NULL) >= 0 &&
+           H5Dwrite(at[0], array->memory, memory, at[1], H5P_DEFAULT, data) >= 0;
 }
 
-/* Returns the open dataset, -1 when HDF5 cannot. */
-static hid_t h5write_array_to(hid_t file, const h5write_array *array)
+/* All chunks, into dataset and space at[0], at[1]; a stream's go through one chunk of memory. */
+static bool h5write_chunks(h5write_array *array, const hid_t at[2])
+{
+    size_t row = h5write_row(array), rows = h5write_chunk(array);
+    char *room = array->stream == NULL ? NULL : malloc(rows * row);
+    bool good = array->stream == NULL || room != NULL;
+    for (hsize_t from = 0; good && from < array->dim[0]; from += rows) {
+        hsize_t n = array->dim[0] - from < rows ? array->dim[0] - from : rows;
+        const char *data = room;
+        if (array->stream != NULL)
+            array->status = array->stream->next(array->stream->context, (size_t)n, room);
+        else
+            data = (const char *)array->data + from * row;
+        good = array->status == DS_OK && h5write_rows(array, at, from, n, data);
+    }
+    free(room);
+    return good;
+}
+
+/* Returns the open dataset, -1 when HDF5 (or the stream) cannot. */
+static hid_t h5write_array_to(hid_t file, h5write_array *array)
 {
     hsize_t chunk[DS_MAX_DIMS + 1];
     memcpy(chunk, array->dim, sizeof chunk);
@@ -101,20 +125,17 @@ static hid_t h5write_array_to(hid_t file, const h5write_array *array)
         H5Pset_obj_track_times(how, false) < 0)
         return -1;
     hid_t set = H5Dcreate2(file, array->name, array->disk, space, H5P_DEFAULT, how, H5P_DEFAULT);
-    for (hsize_t at = 0; set >= 0 && at < array->dim[0]; at += chunk[0]) {
-        hsize_t n = array->dim[0] - at < chunk[0] ? array->dim[0] - at : chunk[0];
-        if (h5write_rows(array, set, space, at, n))
-            continue;
-        H5Dclose(set);
-        return -1;
-    }
-    return set;
+    const hid_t at[2] = {set, space};
+    if (set < 0 || h5write_chunks(array, at))
+        return set;
+    H5Dclose(set);
+    return -1;
 }
 
-static bool h5write_all(hid_t file, const ds_dataset *data)
+static bool h5write_all(hid_t file, const ds_dataset *data, h5write_array *x)
 {
-    h5write_array x = h5write_inputs(data), y = h5write_targets(data);
-    h5write_local inputs = h5write_array_to(file, &x);
+    h5write_array y = h5write_targets(data);
+    h5write_local inputs = h5write_array_to(file, x);
     size_t elements = ds_shape_elements(&data->input);
     if (inputs < 0)
         return false;
@@ -134,7 +155,7 @@ static bool h5write_all(hid_t file, const ds_dataset *data)
 }
 
 /* False with errno, or with errno 0 where HDF5 alone knows why. */
-static bool h5write_file(const char *path, const ds_dataset *data, size_t bytes)
+static bool h5write_file(const char *path, const ds_dataset *data, h5write_array *x, size_t bytes)
 {
     void *fd = NULL;
     h5write_local how = H5Pcreate(H5P_FILE_CREATE);
@@ -149,7 +170,7 @@ static bool h5write_file(const char *path, const ds_dataset *data, size_t bytes)
         return false;
     if (H5Fget_vfd_handle(file, H5P_DEFAULT, &fd) >= 0 && fd != NULL)
         (void)fallocate(*(int *)fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes);
-    bool good = h5write_all(file, data) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0;
+    bool good = h5write_all(file, data, x) && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0;
     int why = errno;
     good = H5Fclose(file) >= 0 && good;
     errno = good ? 0 : why;
@@ -186,20 +207,25 @@ static bool h5write_settle(const char *next)
     return good;
 }
 
-static ds_status h5write_beside(const char *path, const char *next, const ds_dataset *data)
+static ds_status h5write_beside(const char *path, const char *next, const ds_dataset *data,
+                                const ds_input_stream *stream)
 {
-    h5write_array x = h5write_inputs(data), y = h5write_targets(data);
+    h5write_array x = h5write_inputs(data, stream), y = h5write_targets(data);
     size_t bytes = h5write_bytes(&x) + h5write_bytes(&y) + WRITE_SLACK;
     DS_TRY(h5write_reserve(path, next, bytes));
     errno = 0;
-    DS_CHECK(h5write_file(next, data, bytes), DS_ERR_WRITE, "cannot write %s: %s", path,
+    bool written = h5write_file(next, data, &x, bytes);
+    if (x.status != DS_OK)
+        return x.status;
+    DS_CHECK(written, DS_ERR_WRITE, "cannot write %s: %s", path,
              errno != 0 ? strerror(errno) : "HDF5 gives no reason");
     DS_CHECK(h5write_settle(next) && rename(next, path) == 0, DS_ERR_WRITE, "cannot write %s: %s",
              path, strerror(errno));
     return DS_OK;
 }
 
-ds_status ds_dataset_write_hdf5(const ds_dataset *data, const char *path)
+ds_status ds_dataset_write_hdf5(const ds_dataset *data, const ds_input_stream *inputs,
+                                const char *path)
 {
     char next[4200];
     H5E_auto2_t print = NULL;
@@ -208,7 +234,7 @@ ds_status ds_dataset_write_hdf5(const ds_dataset *data, const char *path)
     DS_CHECK(n > 0 && (size_t)n < sizeof next, DS_ERR_USAGE, "the output's name is too long");
     H5Eget_auto2(H5E_DEFAULT, &print, &context);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    ds_status status = h5write_beside(path, next, data);
+    ds_status status = h5write_beside(path, next, data, inputs);
     H5Eset_auto2(H5E_DEFAULT, print, context);
     if (status != DS_OK)
         unlink(next);

@@ -60,24 +60,67 @@ static ds_status idx_header(ds_datafile *file, size_t least_dims, ds_shape *shap
     return DS_OK;
 }
 
-/* All items, and nothing behind them. */
+/* The next n of `total` items, and nothing behind the last. */
+static ds_status idx_items(ds_datafile *file, size_t total, size_t n, size_t *done, uint8_t *out)
+{
+    size_t got = 0, more = 0;
+    uint8_t beyond;
+    DS_TRY(ds_datafile_read(file, out, n, &got));
+    *done += got;
+    DS_CHECK(got == n, DS_ERR_DATA,
+             "%s: is truncated: its header announces %zu bytes of items, it has %zu",
+             ds_datafile_name(file), total, *done);
+    if (*done < total)
+        return DS_OK;
+    DS_TRY(ds_datafile_read(file, &beyond, 1, &more));
+    DS_CHECK(more == 0, DS_ERR_DATA, "%s: is longer than its header says (%zu bytes of items)",
+             ds_datafile_name(file), total);
+    return DS_OK;
+}
+
 static ds_status idx_read(const char *what, const char *path, size_t least_dims, ds_arena *arena,
                           ds_shape *shape, uint8_t **items)
 {
     ds_auto(ds_datafile) file = NULL;
     DS_TRY(ds_datafile_open(what, path, false, &file));
     DS_TRY(idx_header(file, least_dims, shape));
-    size_t n = ds_shape_elements(shape), got = 0, more = 0;
-    uint8_t *all = NULL, beyond;
+    size_t n = ds_shape_elements(shape), done = 0;
+    uint8_t *all = NULL;
     DS_TRY(ds_arena_take(arena, n, 1, what, &all));
-    DS_TRY(ds_datafile_read(file, all, n, &got));
-    DS_CHECK(got == n, DS_ERR_DATA,
-             "%s: is truncated: its header announces %zu bytes of items, it has %zu",
-             ds_datafile_name(file), n, got);
-    DS_TRY(ds_datafile_read(file, &beyond, 1, &more));
-    DS_CHECK(more == 0, DS_ERR_DATA, "%s: is longer than its header says (%zu bytes of items)",
-             ds_datafile_name(file), n);
+    DS_TRY(idx_items(file, n, n, &done, all));
     *items = all;
+    return DS_OK;
+}
+
+typedef struct idx_stream {
+    ds_datafile *file;
+    size_t row, total, done;
+} idx_stream;
+
+static ds_status idx_next(void *context, size_t n, void *out)
+{
+    idx_stream *self = context;
+    return idx_items(self->file, self->total, n * self->row, &self->done, out);
+}
+
+static void idx_close(void *context)
+{
+    idx_stream *self = context;
+    ds_datafile_destroy(&self->file);
+    free(self);
+}
+
+/* The images, read when they are wanted. */
+static ds_status idx_open_stream(const char *what, const char *path, ds_shape *shape,
+                                 ds_input_stream *out)
+{
+    idx_stream *self = calloc(1, sizeof *self);
+    DS_CHECK(self != NULL, DS_ERR_NOMEM, "out of memory for reading '%s'", path);
+    *out = (ds_input_stream){true, idx_next, idx_close, self};
+    DS_TRY(ds_datafile_open(what, path, false, &self->file));
+    DS_TRY(idx_header(self->file, 2, shape));
+    self->total = ds_shape_elements(shape);
+    self->row = shape->dim[0] > 0 ? self->total / shape->dim[0] : 0;
     return DS_OK;
 }
 
@@ -112,7 +155,10 @@ static ds_status idx_open(const void *opts, const ds_read_request *request, ds_d
                              "data.%s: 'labels' is missing, expected the file of labels",
                              request->split);
     snprintf(what, sizeof what, "%s images", request->split);
-    DS_TRY(idx_read(what, o->images, 2, out->arena, &shape, &items));
+    if (request->inputs != NULL)
+        DS_TRY(idx_open_stream(what, o->images, &shape, request->inputs));
+    else
+        DS_TRY(idx_read(what, o->images, 2, out->arena, &shape, &items));
     sample.n = shape.n - 1;
     memcpy(sample.dim, shape.dim + 1, sample.n * sizeof *sample.dim);
     char where[512];

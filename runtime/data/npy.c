@@ -38,6 +38,7 @@ typedef struct npy_array {
     bool fortran;
     size_t n_dims, dim[DS_MAX_DIMS + 1], count;
     ds_shape sample;
+    size_t done; /* of a stream's elements */
 } npy_array;
 
 /* What follows 'key': in the header's dictionary; NULL: nothing. */
@@ -187,7 +188,8 @@ static float npy_real(const npy_array *self, const unsigned char *at)
     return (float)x;
 }
 
-typedef struct npy_target { /* one is set; (count) in C order */
+typedef struct npy_target { /* one is set; element `first` in C order goes to its begin */
+    size_t first;
     uint8_t *bytes;
     float *values;
     int64_t *whole;
@@ -196,7 +198,8 @@ typedef struct npy_target { /* one is set; (count) in C order */
 static ds_status npy_element(const npy_array *self, const unsigned char *from, size_t e,
                              const npy_target *to)
 {
-    size_t at = self->fortran ? npy_turned(self, e) : e;
+    size_t at = (self->fortran ? npy_turned(self, e) : e) - to->first;
+    size_t each = self->count / self->dim[0];
     if (to->bytes != NULL)
         to->bytes[at] = *from;
     else if (to->whole != NULL)
@@ -205,29 +208,72 @@ static ds_status npy_element(const npy_array *self, const unsigned char *from, s
         to->values[at] = npy_real(self, from);
     DS_CHECK(to->values == NULL || isfinite(to->values[at]), DS_ERR_DATA,
              "%s: sample %zu (from 0), element %zu is %g, expected a finite float32", self->name,
-             at / (self->count / self->dim[0]), at % (self->count / self->dim[0]),
-             (double)to->values[at]);
+             (at + to->first) / each, (at + to->first) % each, (double)to->values[at]);
     return DS_OK;
 }
 
-/* All elements, and nothing behind them. */
-static ds_status npy_take(const npy_array *self, const npy_target *to)
+/* The file's elements [e, e + n), which come next; after the last nothing may follow. */
+static ds_status npy_some(const npy_array *self, size_t e, size_t n, const npy_target *to)
 {
     unsigned char piece[NPY_PIECE];
-    size_t got = 0, each = NPY_PIECE / self->size;
-    for (size_t e = 0; e < self->count; e += each) {
-        size_t n = self->count - e < each ? self->count - e : each;
-        DS_TRY(ds_datafile_read(self->file, piece, n * self->size, &got));
-        DS_CHECK(got == n * self->size, DS_ERR_DATA,
+    size_t got = 0, each = NPY_PIECE / self->size, end = e + n;
+    while (e < end) {
+        size_t m = end - e < each ? end - e : each;
+        DS_TRY(ds_datafile_read(self->file, piece, m * self->size, &got));
+        DS_CHECK(got == m * self->size, DS_ERR_DATA,
                  "%s: is truncated: its header announces %zu elements of %zu bytes, it has %zu "
                  "bytes",
                  self->name, self->count, self->size, e * self->size + got);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < m; i++)
             DS_TRY(npy_element(self, piece + i * self->size, e + i, to));
+        e += m;
     }
+    if (end < self->count)
+        return DS_OK;
     DS_TRY(ds_datafile_read(self->file, piece, 1, &got));
     DS_CHECK(got == 0, DS_ERR_DATA, "%s: is longer than its header says (%zu elements)", self->name,
              self->count);
+    return DS_OK;
+}
+
+static ds_status npy_take(const npy_array *self, const npy_target *to)
+{
+    return npy_some(self, 0, self->count, to);
+}
+
+static bool npy_is_bytes(const npy_array *self)
+{
+    return self->kind == 'u' && self->size == 1;
+}
+
+static ds_status npy_next(void *context, size_t n, void *out)
+{
+    npy_array *self = context;
+    size_t elements = n * (self->count / self->dim[0]);
+    npy_target to = {.first = self->done};
+    if (npy_is_bytes(self))
+        to.bytes = out;
+    else
+        to.values = out;
+    self->done += elements;
+    return npy_some(self, self->done - elements, elements, &to);
+}
+
+static void npy_close(void *context)
+{
+    npy_array *self = context;
+    ds_datafile_destroy(&self->file);
+    free(self);
+}
+
+/* The open file goes over to the stream. */
+static ds_status npy_stream(npy_array *self, ds_input_stream *out)
+{
+    npy_array *kept = malloc(sizeof *kept);
+    DS_CHECK(kept != NULL, DS_ERR_NOMEM, "out of memory for reading %s", self->name);
+    *kept = *self;
+    self->file = NULL;
+    *out = (ds_input_stream){npy_is_bytes(self), npy_next, npy_close, kept};
     return DS_OK;
 }
 
@@ -263,11 +309,13 @@ static ds_status npy_targets(const npy_array *self, const ds_read_request *reque
     return DS_OK;
 }
 
-static ds_status npy_inputs(const npy_array *self, const ds_read_request *request, ds_dataset *out)
+static ds_status npy_inputs(npy_array *self, const ds_read_request *request, ds_dataset *out)
 {
     npy_target to = {0};
     DS_TRY(ds_read_input(request, self->name, self->dim[0], &self->sample, out));
-    if (self->kind == 'u' && self->size == 1)
+    if (request->inputs != NULL && !self->fortran)
+        return npy_stream(self, request->inputs);
+    if (npy_is_bytes(self))
         DS_TRY(ds_arena_take(out->arena, self->count, 1, "samples", &to.bytes));
     else
         DS_TRY(ds_arena_take(out->arena, self->count, sizeof(float), "samples", &to.values));
