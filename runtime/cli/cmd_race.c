@@ -63,7 +63,8 @@ static ds_status race_axes(race *self)
 /* Rank 0. */
 static ds_status race_report(const race *self)
 {
-    size_t columns = textplot_columns() - RACE_MAP_MARGIN;
+    size_t terminal = textplot_columns();
+    size_t columns = terminal > RACE_MAP_MARGIN + 20 ? terminal - RACE_MAP_MARGIN : 20;
     race_surface surface = {0};
     ds_status st = DS_OK;
     if (self->json)
