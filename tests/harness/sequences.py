@@ -34,11 +34,11 @@ def generate(program, run, *args, **more):
 
 
 def gpt(program, folder):
-    config, hashes = write(folder, "gpt", "text, path: text.txt", GPT, 180), {}
+    config, hashes = write(folder, "gpt", "text, path: text.txt", GPT, 160), {}
     for ranks in (1, 2, 3, 4):
         done = program.train(config, folder.path / f"gpt{ranks}", "--quiet", ranks=ranks)
         hashes[ranks] = final_hash(folder.path / f"gpt{ranks}") if done.code == 0 else str(done)
-    half = folder.path / "gpt2/checkpoints/step-00000090.h5"
+    half = folder.path / "gpt2/checkpoints/step-00000080.h5"
     done = program.train(config, folder.path / "gpt2", "--quiet", f"--resume={half}", ranks=3)
     hashes["resumed"] = final_hash(folder.path / "gpt2") if done.code == 0 else str(done)
     tap.point(len(set(hashes.values())) == 1, "preset gpt with dropout: one params_hash on 1 to 4 ranks and resumed", hashes)
@@ -47,6 +47,19 @@ def gpt(program, folder):
     dry = program.train(config, folder.path / "dry", "--dry-run")
     tap.point("attention2" in dry.out and "[16, 256]" in dry.out, "--dry-run shows its layers", "" if dry.code == 0 else dry)
     return folder.path / "gpt1"
+
+
+PRESETS = {"gpt": ("text, path: text.txt", "{preset: gpt, layers: 1, width: 16, heads: 2, context: 8}"),
+           "mlp": ("synthetic, kind: digits, samples: 40", "{preset: mlp, input: [784], hidden: [16], activation: gelu}")}
+
+
+def gradients(program, folder):
+    """By the data's own number of classes; every preset's gradient is checked by tests/model/test_presets.c."""
+    for name, (data, model) in PRESETS.items():
+        config = write(folder, f"check-{name}", data, model, 2)
+        for ranks in (1, 3):
+            done = program.run("gradcheck", config, ranks=ranks)
+            tap.point(done.code == 0, f"gradcheck of preset {name}, {ranks} rank(s)", done.out.splitlines()[-1] if done.code == 0 else done)
 
 
 def texts(program, name, run):
@@ -112,6 +125,7 @@ def main():
     with Folder("sequences") as folder:
         (folder.path / "text.txt").write_text(SENTENCE * 200)
         run = gpt(program, folder)
+        gradients(program, folder)
         texts(program, "gpt", run)
         asked(program, folder, run)
         config = write(folder, "lstm", "text, path: text.txt", LSTM, 160)

@@ -141,32 +141,58 @@ static ds_status gradcheck_difference(gradcheck *self, const gradcheck_line *lin
     return DS_OK;
 }
 
-/* Ridders: differences at e, e/2, e/4, ... extrapolated by Neville's rule in e^2. Of each rung
- * counts the entry of the tableau that agrees best with its neighbours; of all rungs the one that
- * also agrees with the rung before: two entries far from the limit may meet by chance, not three.
- */
+/* One rung of Ridders' tableau: the entry that agrees best with its neighbours, and how well; of
+ * two rungs of differences a[0] how far they lie apart, as an error of the loss. */
+typedef struct gradcheck_rung {
+    double value, off, noise;
+} gradcheck_rung;
+
+/* Neville's rule in e^2 for rung i. */
+static gradcheck_rung gradcheck_climb(double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], int i, double e)
+{
+    gradcheck_rung r = {a[0][i], (double)INFINITY, 0};
+    double power = 4;
+    for (int j = 1; j <= i; j++, power *= 4) {
+        a[j][i] = (a[j - 1][i] * power - a[j - 1][i - 1]) / (power - 1);
+        double d = fmax(fabs(a[j][i] - a[j - 1][i]), fabs(a[j][i] - a[j - 1][i - 1]));
+        if (d <= r.off)
+            r.off = d, r.value = a[j][i];
+    }
+    if (i > 0)
+        r.noise = fabs(a[0][i] - a[0][i - 1]) * e;
+    return r;
+}
+
+/* Ridders: differences at e, e/2, e/4, ... Of all rungs counts the one that agrees best with the
+ * rung before: two entries far from the limit may meet by chance, not three. Agreement finer than
+ * the loss's own rounding, as it shows between the last differences, is chance too: it is the least
+ * doubt there is. */
 static ds_status gradcheck_slope(gradcheck *self, const gradcheck_line *line, double *best,
                                  double *doubt)
 {
-    double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], e = 1, before = (double)INFINITY;
-    *doubt = (double)INFINITY;
-    for (int i = 0; i < GRADCHECK_RUNGS; i++, e /= 2) {
-        DS_TRY(gradcheck_difference(self, line, e, &a[0][i]));
-        double power = 4, here = a[0][i], off = (double)INFINITY;
-        for (int j = 1; j <= i; j++, power *= 4) {
-            a[j][i] = (a[j - 1][i] * power - a[j - 1][i - 1]) / (power - 1);
-            double d = fmax(fabs(a[j][i] - a[j - 1][i]), fabs(a[j][i] - a[j - 1][i - 1]));
-            if (d <= off)
-                off = d, here = a[j][i];
-        }
-        off = fmax(off, fabs(here - before));
-        before = here;
-        if (i > 1 && off <= *doubt)
-            *doubt = off, *best = here;
-        bool sure = *doubt <= GRADCHECK_SURE * fabs(*best);
-        if (i > 2 && (sure || fabs(a[i][i] - a[i - 1][i - 1]) >= 4 * *doubt))
-            break; /* good, or rounding has taken over */
+    double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], e = 1;
+    gradcheck_rung r[GRADCHECK_RUNGS];
+    int n = 0;
+    for (bool on = true; n < GRADCHECK_RUNGS && on; n++, e /= 2) {
+        DS_TRY(gradcheck_difference(self, line, e, &a[0][n]));
+        r[n] = gradcheck_climb(a, n, e);
+        if (n > 0)
+            r[n].off = fmax(r[n].off, fabs(r[n].value - r[n - 1].value));
+        bool sure = n > 2 && r[n].off <= GRADCHECK_SURE * fabs(r[n].value);
+        bool rounding = n > 3 && r[n].noise > r[n - 1].noise / 2 && r[n].noise > r[n - 2].noise / 4;
+        on = !sure && !rounding;
     }
+    double noise = 2 * fmax(r[n - 1].noise, r[n - 2].noise);
+    *doubt = (double)INFINITY;
+    e = 1;
+    for (int i = 0; i < n; i++, e /= 2) {
+        r[i].off = fmax(r[i].off, noise / e);
+        for (int j = 0; j < i; j++) /* what a later rung contradicts met by chance */
+            r[j].off = fmax(r[j].off, fabs(r[i].value - r[j].value) - 2 * r[i].off);
+    }
+    for (int i = 2; i < n; i++)
+        if (r[i].off <= *doubt)
+            *doubt = r[i].off, *best = r[i].value;
     return DS_OK;
 }
 
