@@ -13,6 +13,7 @@ SMALL = {"fashion-mlp": ["train.max_steps=30", "model.layers.0.dense.units=64", 
          "char-lstm": ["train.max_steps=40", "model.layers.1.lstm.units=64"],
          "bible-gpt": ["data.train.path=/usr/share/common-licenses/GPL-3", "data.test.path=/usr/share/common-licenses/GPL-3", "model.layers=1",
                        "model.width=32", "model.heads=2", "model.context=32", "train.max_steps=60", "lr.warmup_steps=5", "optimizer.lr=0.005"],
+         "fashion-kfac": ["train.max_steps=30", "model.layers.0.dense.units=64", "model.layers.1.dense.units=64", "data.normalize=unit"],
          "digits-mlp": ["train.epochs=1"], "spirals": ["train.epochs=8"], "flowers": ["train.epochs=20"], "sine": ["train.epochs=60"], "heating": ["train.epochs=10"]}
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")
 tap = Tap()
