@@ -73,6 +73,11 @@ static size_t native_tile_begin(const native_call *call, size_t t)
 static size_t native_pack(const native_call *call, const ds_operand *side, size_t row, size_t rows,
                           size_t width, float *dst)
 {
+#if defined(__x86_64__)
+    if (call->convert == ds_bf16_pairs && side->pack == ds_native_pack_plain)
+        return ds_bf16_pack(side->source, &(ds_native_part){row, rows, call->depth, call->n}, width,
+                            dst);
+#endif
     side->pack(side, row, rows, call->depth, call->n, width, dst);
     return call->convert != NULL ? call->convert(call->n, width, dst) : call->n;
 }

@@ -2,7 +2,7 @@
 #include "native.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "native_deal.h"
 
 #define DOT __attribute__((target("avx512f,avx512bf16")))
 
@@ -12,10 +12,7 @@ __attribute__((target("avx512f,avx512bw,avx512bf16"))) size_t ds_bf16_pairs(size
                                                                             float *panel)
 {
     size_t even = ds_bf16_even(n, width, panel);
-    __m512i deal = _mm512_add_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-        _mm512_slli_epi32(
-            _mm512_set_epi32(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16), 16));
+    const __m512i deal = ds_bf16_deal();
     float *out = panel;
     for (size_t p = 0; p < even; p += 2, out += width)
         for (size_t i = 0; i < width; i += 16) {
