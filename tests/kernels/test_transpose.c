@@ -38,6 +38,30 @@ START_TEST(turned_as_defined)
 }
 END_TEST
 
+/* A packed panel of a narrow width is that of its rows and ends where it should: `ref` packs one
+ * row at a time. */
+START_TEST(panels_end)
+{
+    static const size_t widths[] = {1, 4, 16, 32};
+    float data[256 * 4], panel[256 * 32 + 8];
+    for (int i = 0; i < 256 * 4; i++)
+        data[i] = (float)i;
+    for (size_t at = 0; at < 8; at++) {
+        size_t width = widths[at / 2], rows = width < 4 ? width : 3, n = 256;
+        ds_native_matrix m = {data, at % 2 ? 4 : 256, at % 2};
+        for (size_t i = 0; i < n * width + 8; i++)
+            panel[i] = -1;
+        ds_native_pack_plain(&(ds_operand){.source = &m}, 0, rows, 0, n, width, panel);
+        for (size_t i = 0; i < n * rows; i++) {
+            size_t p = i / rows, r = i % rows, expected = at % 2 ? p * 4 + r : r * 256 + p;
+            ck_assert_uint_eq((size_t)panel[p * width + r], expected);
+        }
+        for (size_t i = 0; i < 8; i++)
+            ck_assert_msg(panel[n * width + i] < 0, "width %zu: float %zu behind it", width, i);
+    }
+}
+END_TEST
+
 int main(void)
 {
     int n = 0;
@@ -47,6 +71,7 @@ int main(void)
     Suite *s = suite_create("transpose");
     TCase *t = tcase_create("every table");
     tcase_add_loop_test(t, turned_as_defined, 0, n);
+    tcase_add_test(t, panels_end);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_set_tap(r, "-");

@@ -54,6 +54,10 @@ void ds_native_pack_plain(const ds_operand *self, size_t row, size_t rows, size_
     const ds_native_matrix *m = self->source;
     if (m->turned)
         native_copy(rows, n, m->data + depth * m->ld + row, m->ld, dst, width);
+    else if (width < 8) /* a block of eight would run past the panel's end */
+        for (size_t p = 0; p < n; p++)
+            for (size_t i = 0; i < width; i++)
+                dst[p * width + i] = m->data[(row + (i < rows ? i : rows - 1)) * m->ld + depth + p];
     else
         native_turn(rows, n, m->data + row * m->ld + depth, m->ld, dst, width);
 }
