@@ -74,6 +74,10 @@ static ds_status generate_check_model(generate *self)
 {
     const ds_model *model = ds_trainer_model(self->trainer);
     const ds_shape *in = ds_model_input(model), *out = ds_model_output(model);
+    DS_CHECK(ds_model_problem(model) == NULL, DS_ERR_USAGE,
+             "generate: %s is no language model: it trains problem '%s'; expected token ids, an "
+             "embedding and a score of each token at each position",
+             self->positional.item[0], ds_model_problem(model)->name);
     const ds_layer *first = ds_model_layer(model, 0);
     for (size_t i = 1; first->ops->view && i < ds_model_n_layers(model); i++)
         first = ds_model_layer(model, i);

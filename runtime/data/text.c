@@ -36,7 +36,7 @@ static ds_status text_read(const void *opts, const ds_read_request *request, ds_
     ds_auto(ds_datafile) file = NULL;
     char *text = NULL;
     size_t n = 0;
-    DS_TRY(ds_datafile_open("text", o->path, false, &file));
+    DS_TRY(ds_datafile_open("text", o->path, request->targets_optional, &file));
     DS_TRY(ds_datafile_slurp(file, &text, &n));
     const ds_sequence tokens = {
         .n_tokens = n, .vocab = 256, .bytes = (const uint8_t *)(const void *)text};

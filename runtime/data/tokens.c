@@ -61,7 +61,7 @@ static ds_status tokens_read(const void *opts, const ds_read_request *request, d
     ds_auto(ds_datafile) file = NULL;
     char *text = NULL;
     size_t n = 0;
-    DS_TRY(ds_datafile_open("tokens", o->path, false, &file));
+    DS_TRY(ds_datafile_open("tokens", o->path, request->targets_optional, &file));
     DS_TRY(ds_datafile_slurp(file, &text, &n));
     ds_status status = tokens_cut(o, request, ds_datafile_name(file), n, text, out);
     free(text);

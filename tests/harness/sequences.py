@@ -82,6 +82,8 @@ def asked(program, folder, run):
     lines = done.out.splitlines()
     found = "".join(chr(int(line.split(",")[0])) for line in lines[1:])
     tap.point(done.code == 0 and len(found) == 21 and found[4:15] == SENTENCE[5:16], "predict says what follows each byte", repr(found) if found else done)
+    pipe = program.run("predict", run, "-", text=SENTENCE[:21])
+    tap.point(pipe.out == done.out, "predict reads a text on standard input", pipe.code if pipe.code == 0 else pipe)
     done = program.run("eval", run)
     tap.point(done.code == 0 and "accuracy" in done.out, "eval", done.out.splitlines()[0] if done.code == 0 else done)
 
@@ -104,7 +106,10 @@ def refusals(program, folder, bytes_run, tokens_run):
     (folder.path / "open.yaml").write_text((folder.path / "gpt1/config.yaml").read_text().replace("heads: 4}", "heads: 4, causal: false}"))
     program.train(folder.path / "open.yaml", folder.path / "open", "--quiet", "--set", "train.max_steps=2")
     (folder.path / "few.txt").write_text("")
+    (folder.path / "bowl.yaml").write_text("problem: {name: bowl}\ntrain: {max_steps: 2}\n")
+    program.train(folder.path / "bowl.yaml", folder.path / "bowl", "--quiet")
     cases = {"no language model": (["generate", folder.path / "mlp"], 2, "no language model"),
+             "a problem": (["generate", folder.path / "bowl"], 2, "problem 'bowl'"),
              "a model that sees what follows": (["generate", folder.path / "open"], 2, "causal"),
              "an empty prompt": (["generate", bytes_run, "--prompt", ""], 2, "empty"),
              "a byte outside the vocabulary": (["generate", bytes_run, "--prompt", "caf\u00e9"], 2, "vocabulary"),
