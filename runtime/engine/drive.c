@@ -20,6 +20,7 @@ struct driver {
     float *means; /* (n) statistics of the point last asked for; NULL: the model has none */
     int word;     /* rank 0's, of the step's first question */
     int asked;
+    bool took;   /* the step has asked at a point whose numbers were finite: means are its own */
     bool forget; /* the state is of another objective */
 };
 
@@ -74,15 +75,17 @@ static ds_status drive_ask(ds_drive *drive, const float *w, double *loss, float 
     if (!outcome.finite)
         return ds_agree(t->world, mine);
     drive_take(t, w, g);
+    d->took = true;
     return DS_OK;
 }
 
-/* Running means move by what the point last asked for had. */
+/* Running means move by what the last finite point asked for had; a step without one leaves them:
+ * means of an earlier step are gone in a resumed run. */
 static void drive_move(const ds_trainer *self)
 {
     const ds_layout *layout = ds_model_layout(self->model);
     driver *d = self->driver;
-    for (size_t p = 0; d->asked > 0 && p < layout->n_params; p++) {
+    for (size_t p = 0; d->took && p < layout->n_params; p++) {
         const ds_param *param = &layout->param[p];
         if (ds_param_moves(param))
             ds_param_move(param, ds_param_floats(param), 1, d->means + param->offset,
@@ -100,6 +103,7 @@ ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wis
     d->batch = batch;
     d->wish = wish;
     d->asked = 0;
+    d->took = false;
     d->word = wish->word;
     drive->fresh = self->step == 0 || d->forget || batch->x != NULL;
     d->forget = batch->x != NULL;
