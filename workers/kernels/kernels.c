@@ -42,7 +42,7 @@ static const ds_kernels kernels_table[] = {
     {.name = "auto", .help = "the best that is: native", NATIVE},
     {.name = "native", .help = "own products: the same bits on every CPU", NATIVE},
     {.name = "ref",
-     .help = "plain loops, the specification: the bits of native (slow)",
+     .help = "plain loops, what native products are held against (slow)",
      .gemm = ds_gemm_ref,
      .product = ds_product_ref,
      .bf16 = &kernels_ref_bf16,
