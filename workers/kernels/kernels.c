@@ -72,7 +72,7 @@ const ds_kernels *ds_kernels_find(const char *name)
     return NULL;
 }
 
-enum { FUSE_MAX_K = 256, FUSE_TRIALS = 3, FUSE_ELEMENTS = 2048 };
+enum { FUSE_MAX_K = DS_CHAIN, FUSE_TRIALS = 3, FUSE_ELEMENTS = 2048 };
 
 /* Numbers in [-1, 1) whose scale moves over 2^-4 ... 2^3, so that sums round at every place, from a
  * hash of their index (splitmix64, Steele et al. 2014): a probe runs for every shape at set-up. */
@@ -148,8 +148,8 @@ bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t 
 {
     if (k == 0 || k > FUSE_MAX_K)
         return false; /* k = 0 leaves c alone, but c + 0 turns -0 into 0 */
-    if (m == 0 || n == 0)
-        return true;
+    if (m == 0 || n == 0 || self->product != NULL)
+        return true; /* by the definition of own products: FUSE_MAX_K is one chain */
     ds_gemm call = {.ta = ta, .tb = tb, .m = m, .n = n, .k = k};
     call.lda = ds_stride_for(ta == 'N' ? k : m);
     call.ldb = ds_stride_for(tb == 'N' ? n : k);

@@ -37,7 +37,8 @@ typedef struct native_call {
     size_t steps;                                        /* of a tile: n, or as convert says */
 } native_call;
 
-/* ---- memory: one block a thread, taken at its first product ---------------------------------- */
+/* ---- memory: one block a thread, taken at set-up, else at its first product
+ * ---------------------------------- */
 
 static pthread_key_t native_key;
 static pthread_once_t native_once = PTHREAD_ONCE_INIT;
@@ -60,6 +61,12 @@ static ds_status native_take_room(native_room **out)
     }
     *out = room;
     return DS_OK;
+}
+
+void ds_native_ready(void)
+{
+    native_room *room = NULL;
+    (void)native_take_room(&room);
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -252,14 +259,7 @@ static ds_status native_gemm(const ds_gemm *g, bool bf16)
         return DS_OK;
     ds_native_matrix ma = {g->a, g->lda, g->ta == 'T'}, mb = {g->b, g->ldb, g->tb == 'N'};
     ds_operand a = {ds_native_pack_plain, &ma}, b = {ds_native_pack_plain, &mb};
-    ds_product product = {.m = g->m,
-                          .n = g->n,
-                          .k = g->k,
-                          .a = &a,
-                          .b = &b,
-                          .beta = g->beta,
-                          .c = g->c,
-                          .ldc = g->ldc};
+    ds_product product = ds_gemm_product(g, &a, &b);
     native_call call = {.b_rows = g->tb == 'N' && !bf16 ? g->b : NULL, .ldb = g->ldb};
     return native_product(&product, &call, bf16);
 }

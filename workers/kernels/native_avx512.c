@@ -1,79 +1,11 @@
-/* Tiles for AVX-512: r x 32 or r x 16 sums in registers, r <= 14: 28 accumulators, two of b and one
- * of a. A step of k costs r 2 multiply-adds, 2 loads of b, r broadcasts: Zen 4 and Skylake are then
- * bound by the multiply-adds. */
+/* Tiles for AVX-512: a step is one of k. */
 #include "native.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#define TARGET __attribute__((target("avx512f")))
+#define FACTOR __m512
+#define MULTIPLY_ADD(sum, x, y) _mm512_fmadd_ps(x, y, sum)
+#include "native_vector.h"
 
-#define AVX512 __attribute__((target("avx512f")))
-
-AVX512 __attribute__((always_inline)) static inline void
-native_avx512_tile(const int rows, const int vectors, size_t k, const float *a, const float *b,
-                   size_t ldb, float *c, size_t ldc, bool add)
-{
-    __m512 sum[NATIVE_MAX_ROWS][2];
-    NATIVE_UNROLL
-    for (int r = 0; r < rows; r++) {
-        sum[r][0] = sum[r][1] = _mm512_setzero_ps();
-        _mm_prefetch((const char *)(c + (size_t)r * ldc), _MM_HINT_T0);
-        if (vectors > 1)
-            _mm_prefetch((const char *)(c + (size_t)r * ldc + 16), _MM_HINT_T0);
-    }
-    for (size_t p = 0; p < k; p++, a += NATIVE_HEIGHT, b += ldb) {
-        __m512 b0 = _mm512_loadu_ps(b);
-        __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : b0;
-        _mm_prefetch((const char *)(b + 32 * ldb), _MM_HINT_T0);
-        if (vectors > 1)
-            _mm_prefetch((const char *)(b + 32 * ldb + 16), _MM_HINT_T0);
-        NATIVE_UNROLL
-        for (int r = 0; r < rows; r++) {
-            __m512 x = _mm512_set1_ps(a[r]);
-            sum[r][0] = _mm512_fmadd_ps(x, b0, sum[r][0]);
-            if (vectors > 1)
-                sum[r][1] = _mm512_fmadd_ps(x, b1, sum[r][1]);
-        }
-    }
-    NATIVE_UNROLL
-    for (int r = 0; r < rows; r++, c += ldc)
-        for (int v = 0; v < vectors; v++)
-            _mm512_storeu_ps(c + 16 * v, add ? _mm512_add_ps(_mm512_loadu_ps(c + 16 * v), sum[r][v])
-                                             : sum[r][v]);
-}
-
-#define TILE(rows)                                                                             \
-    AVX512 static void native_avx512_wide_##rows(size_t k, const float *a, const float *b,     \
-                                                 size_t ldb, float *c, size_t ldc, bool add)   \
-    {                                                                                          \
-        native_avx512_tile(rows, 2, k, a, b, ldb, c, ldc, add);                                \
-    }                                                                                          \
-    AVX512 static void native_avx512_narrow_##rows(size_t k, const float *a, const float *b,   \
-                                                   size_t ldb, float *c, size_t ldc, bool add) \
-    {                                                                                          \
-        native_avx512_tile(rows, 1, k, a, b, ldb, c, ldc, add);                                \
-    }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-
-#define ALL(kind)                                                                            \
-    {                                                                                        \
-        native_avx512_##kind##_1, native_avx512_##kind##_2, native_avx512_##kind##_3,        \
-            native_avx512_##kind##_4, native_avx512_##kind##_5, native_avx512_##kind##_6,    \
-            native_avx512_##kind##_7, native_avx512_##kind##_8, native_avx512_##kind##_9,    \
-            native_avx512_##kind##_10, native_avx512_##kind##_11, native_avx512_##kind##_12, \
-            native_avx512_##kind##_13, native_avx512_##kind##_14                             \
-    }
 const ds_native_isa ds_native_avx512 = {.max_rows = 14, .wide = ALL(wide), .narrow = ALL(narrow)};
 #endif

@@ -18,6 +18,7 @@ static struct {
     int parts, next, open;
     ds_pool_part *part;
     void *context;
+    void (*ready)(void);
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .go = PTHREAD_COND_INITIALIZER,
@@ -44,6 +45,7 @@ static void *pool_main(void *argument)
     (void)argument;
     unsigned long turn = 0;
     pthread_mutex_lock(&pool.lock);
+    pool.ready();
     for (;;) {
         while (pool.turn == turn)
             pthread_cond_wait(&pool.go, &pool.lock);
@@ -70,9 +72,10 @@ static bool pool_make(void)
     return made;
 }
 
-void ds_pool_set(int threads)
+void ds_pool_set(int threads, void (*ready)(void))
 {
     pthread_mutex_lock(&pool.lock);
+    pool.ready = ready;
     pool.threads = threads < POOL_MOST ? threads : POOL_MOST;
     while (pool.made + 1 < pool.threads && pool_make())
         pool.made++;

@@ -6,8 +6,9 @@
 
 typedef void ds_pool_part(void *context, int i);
 
-/* As many threads as that, the caller's included; fewer where the system gives no more. */
-void ds_pool_set(int threads);
+/* As many threads as that, the caller's included; fewer where the system gives no more. Each new
+ * one calls ready() first. */
+void ds_pool_set(int threads, void (*ready)(void));
 int ds_pool_threads(void);
 /* part(context, i) for i in [0, parts), each once, by whichever thread; returns when all are done.
  */

@@ -102,7 +102,8 @@ static void numerics_set_threads(int threads)
 {
     void (*set)(int) = NULL, (*dynamic)(int) = NULL;
     ds_openblas_threads(threads);
-    ds_pool_set(threads);
+    ds_native_ready();
+    ds_pool_set(threads, ds_native_ready);
     numerics_openmp("omp_set_dynamic", &dynamic);
     numerics_openmp("omp_set_num_threads", &set);
     if (dynamic != NULL)

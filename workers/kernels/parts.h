@@ -7,6 +7,9 @@
 ds_status ds_gemm_ref(const ds_gemm *call);
 ds_status ds_product_ref(const ds_product *call);
 ds_status ds_gemm_openblas(const ds_gemm *call);
+/* Takes the calling thread's memory for products, so that none is taken in a step. Where there is
+ * none, the first product says so. */
+void ds_native_ready(void);
 ds_status ds_gemm_native(const ds_gemm *call);
 ds_status ds_product_native(const ds_product *call);
 ds_status ds_gemm_bf16(const ds_gemm *call);
@@ -24,6 +27,13 @@ void ds_onednn_version(size_t room, char *text);
 /* bound: 0 base, 1 avx2, 2 avx512. */
 ds_status ds_onednn_limit_isa(int bound);
 #endif
+
+/* The same product of packed operands. */
+static inline ds_product ds_gemm_product(const ds_gemm *g, const ds_operand *a, const ds_operand *b)
+{
+    return (ds_product){
+        .m = g->m, .n = g->n, .k = g->k, .a = a, .b = b, .beta = g->beta, .c = g->c, .ldc = g->ldc};
+}
 
 /* Sets one thread if nobody has set another number. */
 void ds_threads_default(void);

@@ -104,14 +104,7 @@ static ds_status ref_gemm(const ds_gemm *g, bool bf16)
     ref_matrix ma = {g->a, g->ta == 'N' ? g->lda : 1, g->ta == 'N' ? 1 : g->lda};
     ref_matrix mb = {g->b, g->tb == 'N' ? 1 : g->ldb, g->tb == 'N' ? g->ldb : 1};
     ds_operand a = {ref_gemm_pack, &ma}, b = {ref_gemm_pack, &mb};
-    ds_product product = {.m = g->m,
-                          .n = g->n,
-                          .k = g->k,
-                          .a = &a,
-                          .b = &b,
-                          .beta = g->beta,
-                          .c = g->c,
-                          .ldc = g->ldc};
+    ds_product product = ds_gemm_product(g, &a, &b);
     return ref_gemm_product(&product, bf16);
 }
 
