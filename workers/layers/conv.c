@@ -114,18 +114,12 @@ static ds_status conv_prepare(ds_layer *self, ds_layer_builder *builder)
     return o->bias ? ds_layer_add_param(builder, self, &bias) : DS_OK;
 }
 
-/* A 1 x 1 window every pixel: the planes are the columns. */
-static bool conv_plain(const ds_window *w)
-{
-    return w->kh * w->kw == 1 && w->sh * w->sw == 1 && w->ph + w->pw == 0;
-}
-
 /* The columns of group g of a sample. */
 static const float *conv_columns(const ds_conv *plan, size_t g, const float *x, float *scratch)
 {
     const ds_window *w = &plan->window;
     const float *planes = x + g * plan->group_in * w->h * w->w;
-    if (conv_plain(w))
+    if (ds_window_plain(w))
         return planes;
     ds_window_unfold(w, plan->group_in, planes, scratch);
     return scratch;
@@ -205,7 +199,7 @@ static ds_status conv_backward_written(const ds_layer *self, const ds_kernels *k
     const ds_window *window = &plan->window;
     const ds_param *w = self->param[0];
     size_t planes = plan->group_in * window->h * window->w;
-    bool plain = conv_plain(window);
+    bool plain = ds_window_plain(window);
     for (size_t r = 0; r < rows->n; r++)
         for (size_t g = 0; g < plan->groups; g++) {
             float *dx = rows->dx + r * rows->x_stride + g * planes;

@@ -36,4 +36,10 @@ static inline void ds_window_span(size_t n, size_t k, size_t step, size_t pad, s
     *from = first < *to ? first : *to;
 }
 
+/* A 1 x 1 window every pixel: the planes are the columns. */
+static inline bool ds_window_plain(const ds_window *w)
+{
+    return w->kh * w->kw == 1 && w->sh * w->sw == 1 && w->ph + w->pw == 0;
+}
+
 #endif
