@@ -4,7 +4,7 @@
  * code (linked in statically) or of cJSON are failures whatever the config; under `kernels: auto`
  * and shared memory so are those of libraries: every layer and every optimizer of the registries is
  * such a case. Other cases let Open MPI take what an MPI_Allreduce takes, or OpenBLAS what it
- * packs. usage: test_steady DIR */
+ * packs. usage: test_steady DIR, one that no other run writes to */
 #undef _FILE_OFFSET_BITS /* mmap and mmap64 are two functions here; libraries call either */
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -209,6 +210,8 @@ static bool run(ds_world *world, const char *dir, const char *set, bool strict)
                ds_world_rank(world), ds_world_size(world), set, STEPS - WARM, calls[OURS],
                calls[OF_MPI], calls[OF_OTHERS], good ? "" : " WRONG ", good ? "" : first,
                status == DS_OK ? "" : ds_last_error());
+    if (status != DS_OK)
+        MPI_Abort(MPI_COMM_WORLD, 1); /* the others wait for this rank's part of a step */
     return good;
 }
 
@@ -265,7 +268,8 @@ int main(int argc, char **argv)
     inside = 1;
     backtrace(warm, FRAMES); /* loads libgcc */
     inside = 0;
-    if (argc != 2 || ds_world_create(MPI_COMM_WORLD, &world) != DS_OK)
+    if (argc != 2 || (mkdir(argv[1], 0777) != 0 && errno != EEXIST) ||
+        ds_world_create(MPI_COMM_WORLD, &world) != DS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         bad += !run(world, argv[1], cases[i].set, cases[i].strict);
