@@ -4,6 +4,7 @@
 #include "descent/config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,9 +25,23 @@ static ds_status config_read_all(FILE *file, const char *path, char *text)
     return DS_OK;
 }
 
+/* A pipe is read to its end, but one that nobody writes to is not waited for. */
+static FILE *config_open(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    int flags = fcntl(fd, F_GETFL);
+    FILE *file =
+        flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0 ? fdopen(fd, "rb") : NULL;
+    if (file == NULL)
+        close(fd);
+    return file;
+}
+
 ds_status ds_config_read(const char *path, char **text)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file = config_open(path);
     DS_CHECK(file != NULL, DS_ERR_USAGE, "config %s: cannot open: %s", path, strerror(errno));
     char *room = malloc(CONFIG_MOST_BYTES + 2);
     ds_status st = room == NULL ? DS_FAIL(DS_ERR_NOMEM, "out of memory for config %s", path)

@@ -81,12 +81,12 @@ ds_status ds_datafile_open(const char *what, const char *path, bool pipe, ds_dat
     ds_auto(ds_datafile) self = calloc(1, sizeof *self);
     DS_CHECK(self != NULL, DS_ERR_NOMEM, "out of memory for reading '%s'", path);
     snprintf(self->name, sizeof self->name, "%s '%s'", what, path);
-    /* A pipe that nobody may read here must not be waited for. */
-    self->fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO)
-                                      : open(path, O_RDONLY | O_CLOEXEC | (pipe ? 0 : O_NONBLOCK));
+    /* Of pipes only standard input is waited for. */
+    bool standard = strcmp(path, "-") == 0;
+    self->fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     DS_CHECK(self->fd >= 0, DS_ERR_DATA, "%s: %s; give a file that every rank can read", self->name,
              strerror(errno));
-    DS_TRY(file_check(self, pipe));
+    DS_TRY(file_check(self, pipe && standard));
     DS_TRY(file_fill(self));
     if (self->have >= 2 && self->room[0] == 0x1f && self->room[1] == 0x8b) {
         DS_CHECK(inflateInit2(&self->z, 15 + 16) == Z_OK, DS_ERR_NOMEM,

@@ -9,8 +9,9 @@
 
 typedef struct ds_datafile ds_datafile;
 
-/* Local. `what` names the file's part in messages ("train images"). "-" is stdin. Pipes are taken
- * only where `pipe` is true: opening a foreign one could wait for ever. Errors: DATA. */
+/* Local. `what` names the file's part in messages ("train images"). "-" is stdin, which may
+ * be a pipe where `pipe` is true. Another pipe is refused: it could be waited for without end.
+ * Errors: DATA. */
 ds_status ds_datafile_open(const char *what, const char *path, bool pipe,
                            ds_datafile **out) DS_NODISCARD;
 void ds_datafile_destroy(ds_datafile **file);

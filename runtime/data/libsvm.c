@@ -12,6 +12,10 @@
 #include "datafile.h"
 #include "read.h"
 
+/* More features than any set whose dense table a host could hold; beyond, an index is more likely
+ * damaged (or a hash), and one line would ask for gigabytes. */
+enum { LIBSVM_MOST = 1 << 24 };
+
 typedef struct libsvm_options {
     const char *path;
     int64_t features, base;
@@ -28,7 +32,7 @@ static const ds_option options[] = {
      .offset = offsetof(libsvm_options, features),
      .fallback = "0",
      .max = 1e9,
-     .help = "how many a sample has; 0: the highest index of the training data"},
+     .help = "how many a sample has; 0: the highest index of the training data, at most 2^24"},
     {.name = "base",
      .type = DS_OPTION_INT,
      .offset = offsetof(libsvm_options, base),
@@ -96,6 +100,10 @@ static ds_status libsvm_pair(libsvm_job *self, size_t line, char *word, int64_t 
              "%s:%zu: index %lld, expected %lld to %lld (features: %lld)", self->name, line, index,
              base, base + (long long)self->options->features - 1,
              (long long)self->options->features);
+    DS_CHECK(self->options->features > 0 || index - base < LIBSVM_MOST, DS_ERR_DATA,
+             "%s:%zu: index %lld, expected at most %lld: the table is dense, a column an index; if "
+             "more are meant, features must say how many",
+             self->name, line, index, base + LIBSVM_MOST - 1);
     DS_CHECK(ds_read_number(colon + 1, &value) && isfinite((float)value), DS_ERR_DATA,
              "%s:%zu: the value of index %lld is '%.40s', expected a finite number", self->name,
              line, index, colon + 1);

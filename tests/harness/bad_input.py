@@ -114,6 +114,10 @@ def hdf5(bad=None, rows=40, other=None):
     return make
 
 
+def pipe(folder):
+    os.mkfifo(folder / "pipe")
+
+
 def replace(old, new):
     return [(old, new)]
 
@@ -159,6 +163,15 @@ def cases():
     yield Case("a model beyond memory", (2, 70), r"memory|[MGTPE]i?B|bytes|large|units", sets=["model.layers.0.dense.units=2000000000"])
     yield Case("missing data file", 3, r"nothere\.csv", sets=["data.train.path=nothere.csv"])
     yield Case("unknown target column", (2, 3), "kink", "kind", sets=["data.train.target=kink"])
+    for kind in ("csv", "libsvm", "text"):  # nobody writes to it
+        yield Case(f"a pipe as {kind}", 3, r"pipe", "regular file", sets=[f"data.train={{format: {kind}, path: pipe}}"], make=pipe)
+        yield Case(f"stats of a pipe as {kind}", 3, r"pipe", "regular file", command="data",
+                   args=["stats", f"{{format: {kind}, path: pipe}}"], make=pipe)
+    yield Case("a pipe as config", 2, r"pipe", args=["pipe"], make=pipe)
+    yield Case("a pipe as plug-in", 2, r"pipe", "regular file", make=lambda f: (pipe(f), (f / "config.yaml").write_text(
+        "problem: {plugin: ./pipe}\noptimizer: {name: sgd}\ntrain: {max_steps: 1}\n")))
+    yield Case("stats of a wide libsvm", 3, r"wide\.svm:2", r"\b4000000000\b", r"\b16777216\b", command="data", args=["stats", "wide.svm"],
+               make=lambda f: (f / "wide.svm").write_text("1 1:1\n0 4000000000:1\n"))
     yield csv_case("empty csv", 3, r"bad\.csv", edit=lambda lines: [])
     yield csv_case("csv of a header only", 3, r"bad\.csv", edit=lambda lines: lines[:1])
     yield csv_case("empty field", 3, r"bad\.csv", r"\b9\b", r"x2\b", edit=cell(9, 2, ""))

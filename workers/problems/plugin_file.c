@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "descent/hash.h"
 
@@ -16,6 +17,9 @@ static ds_status plugin_file_hash(const char *path, uint64_t *out)
     char piece[1 << 14];
     size_t n = 0;
     DS_TRY(ds_hash_create(&hash));
+    struct stat kind;
+    DS_CHECK(stat(path, &kind) != 0 || S_ISREG(kind.st_mode), DS_ERR_USAGE,
+             "plug-in %s: is no regular file, expected a shared object", path);
     FILE *file = fopen(path, "rb");
     DS_CHECK(file != NULL, DS_ERR_USAGE, "plug-in %s: cannot open: %s", path, strerror(errno));
     while ((n = fread(piece, 1, sizeof piece, file)) > 0)
