@@ -265,7 +265,8 @@ static ds_status generate_run(ds_world *world, int argc, char **argv)
 extern const ds_command ds_command_generate;
 const ds_command ds_command_generate = {
     .name = "generate",
-    .usage = "generate CKPT [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K] [--seed S]",
+    .usage = "generate CKPT [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K] [--seed S]\n"
+             "         [--set KEY=VALUE]...",
     .help = "A language model's checkpoint goes on with a text: the prompt, then N tokens (256), "
             "written as they are drawn. Without a\n"
             "prompt it begins as after a line's end. A model trained on numbered tokens "
@@ -276,6 +277,7 @@ const ds_command ds_command_generate = {
             "  --temperature T   1; lower: more likely tokens; 0: always the most likely one\n"
             "  --top-k K         draw among the K most likely tokens only\n"
             "  --seed S          1; the same checkpoint, prompt, settings and seed give the same "
-            "text, on any CPU\n",
+            "text, on any CPU\n"
+            "  --set KEY=VALUE   changes the checkpoint's config, such as compute.kernels=ref\n",
     .run = generate_run,
 };
