@@ -137,13 +137,22 @@ ds_status ds_layer_add_param(ds_layer_builder *builder, ds_layer *layer,
  * USAGE where no earlier layer has that name, or it has no parameter. */
 ds_status ds_layer_tie_param(ds_layer_builder *builder, ds_layer *layer,
                              const char *name) DS_NODISCARD;
-/* For prepare, after weight and bias (outputs of the matrix (out, in) that the weight is): where
- * the optimizer wants factors, the parameters input_factor (in, in) and output_factor (out, out),
- * n_params + 0 and + 1: sums over samples and their `positions` of a a^T and, divided by these, of
- * g g^T. Nothing for a frozen or tied layer, or sides of more than DS_FACTOR_MOST. */
+/* For prepare, after weight and bias (outputs of the matrix (groups out, in) that the weight is):
+ * where the optimizer wants factors, the parameters input_factor (groups in, in) and output_factor
+ * (groups out, out), the last two: for each group, sums over samples and their `positions` of a a^T
+ * and, divided by these, of g g^T. Nothing for a frozen or tied layer, or sides of more than
+ * DS_FACTOR_MOST. */
 enum { DS_FACTOR_MOST = 4096 };
-ds_status ds_layer_add_factors(ds_layer_builder *builder, ds_layer *layer, size_t in, size_t out,
-                               size_t positions) DS_NODISCARD;
+typedef struct ds_factor_spec {
+    size_t groups, in, out, positions;
+} ds_factor_spec;
+ds_status ds_layer_add_factors(ds_layer_builder *builder, ds_layer *layer,
+                               const ds_factor_spec *spec) DS_NODISCARD;
+/* Local. Which factor parameter p is: 0 that of the inputs, 1 of the outputs; -1: none. */
+static inline int ds_layer_factor(const ds_layer *self, size_t p)
+{
+    return self->param[p]->kind == DS_PARAM_FACTOR ? p + 1 == self->n_params : -1;
+}
 /* For prepare: memory that lives as long as the model. */
 ds_arena *ds_layer_arena(ds_layer_builder *builder);
 

@@ -22,15 +22,18 @@ typedef struct ds_matrix {
 
 /* A layer's statistic of one side, (n, n) at a stride, and the inverse its owner makes of it. */
 typedef struct ds_factor {
-    size_t n; /* 0: the side is [1], a bias's */
+    size_t n;    /* 0: the side is [ones], a bias's */
+    double ones; /* a sample's positions: the sum of a bias's inputs */
     const float *factor;
     float *inverse;
     size_t stride;
 } ds_factor;
 
-/* Of a tensor: by its rows as they lie, and by its columns. */
+/* Of a tensor: by its rows as they lie, and by its columns. Groups part the outputs and have
+ * factors of their own, inverses one behind the other; `side` is the first one's. */
 typedef struct ds_factors {
     bool ready; /* false: there was nothing to invert yet */
+    size_t groups;
     ds_factor side[2];
 } ds_factors;
 

@@ -36,9 +36,10 @@ static const ds_param *factors_find(const ds_layout *layout, const ds_param *par
     return NULL;
 }
 
+/* For all groups. */
 static ds_status factors_side(ds_sync *sync, const ds_param *factor, ds_factor *out, size_t *at)
 {
-    *out = (ds_factor){.n = factor->rows, .stride = factor->stride};
+    *out = (ds_factor){.n = factor->cols, .stride = factor->stride};
     *at = factor->offset;
     return ds_arena_take(sync->arena, factor->rows * factor->stride, sizeof(float),
                          "inverses of factors", &out->inverse);
@@ -49,7 +50,6 @@ static ds_status factors_take(const ds_inverses_spec *spec, size_t param, factor
 {
     const ds_layout *layout = spec->sync->spec.layout;
     const ds_param *p = &layout->param[param];
-    const ds_matrix *m = &spec->rule[param].matrix;
     const ds_param *input = factors_find(layout, p, "input_factor");
     const ds_param *output = factors_find(layout, p, "output_factor");
     if (!ds_param_learns(p) || input == NULL || output == NULL)
@@ -57,8 +57,10 @@ static ds_status factors_take(const ds_inverses_spec *spec, size_t param, factor
     slice->has = true;
     slice->options = spec->rule[param].options;
     slice->at[0] = SIZE_MAX;
-    slice->row_side = m->transposed || m->dims < 2 ? 0 : 1;
+    slice->row_side = p->transposed || p->shape.n < 2 ? 0 : 1;
+    slice->factors.groups = output->rows / output->cols;
     ds_factor *sides = slice->factors.side;
+    sides[slice->row_side].ones = 1 / output->pace;
     if (p->shape.n > 1)
         DS_TRY(factors_side(spec->sync, input, &sides[slice->row_side], &slice->at[0]));
     return factors_side(spec->sync, output, &sides[1 - slice->row_side], &slice->at[1]);
@@ -98,6 +100,25 @@ void ds_inverses_stale(ds_inverses *self)
         self->stale = true;
 }
 
+/* Of one group; one that is dead has zeros for its outputs' inverse, so that its gradient counts
+ * nothing. */
+static bool factors_invert(const ds_inverses *self, const factors_slice *slice, size_t group,
+                           const float *params)
+{
+    ds_factor side[2];
+    for (int s = 0; s < 2; s++) { /* the inputs', the outputs' */
+        side[s] = slice->factors.side[s == 0 ? slice->row_side : 1 - slice->row_side];
+        if (side[s].n == 0)
+            continue;
+        side[s].factor = params + slice->at[s] + group * side[s].n * side[s].stride;
+        side[s].inverse += group * side[s].n * side[s].stride;
+    }
+    if (self->optimizer->invert(slice->options, &side[0], &side[1], self->room))
+        return true;
+    memset(side[1].inverse, 0, side[1].n * side[1].stride * sizeof *side[1].inverse);
+    return false;
+}
+
 void ds_inverses_refresh(ds_inverses *self, const float *params)
 {
     if (self == NULL || !self->stale)
@@ -105,13 +126,9 @@ void ds_inverses_refresh(ds_inverses *self, const float *params)
     self->stale = false;
     for (size_t i = 0; i < self->n_slices; i++) {
         factors_slice *slice = &self->slice[i];
-        if (!slice->has)
-            continue;
-        ds_factor *input = &slice->factors.side[slice->row_side];
-        ds_factor *output = &slice->factors.side[1 - slice->row_side];
-        input->factor = slice->at[0] != SIZE_MAX ? params + slice->at[0] : NULL;
-        output->factor = params + slice->at[1];
-        slice->factors.ready = self->optimizer->invert(slice->options, input, output, self->room);
-        input->factor = output->factor = NULL;
+        slice->factors.ready = false;
+        for (size_t g = 0; g < slice->factors.groups; g++)
+            if (factors_invert(self, slice, g, params))
+                slice->factors.ready = true;
     }
 }

@@ -185,9 +185,9 @@ static ds_status steps(ds_world *world, ds_trainer *trainer, const char *dir)
     return status;
 }
 
-/* x are whole numbers from 0 to 4, so that they are token ids too. `strict`: libraries must not
- * either. */
-static bool run(ds_world *world, const char *dir, const char *set, bool strict)
+/* x are whole numbers from 0 to 4, so that they are token ids too. `also`: another edit, or NULL.
+ * `strict`: libraries must not either. */
+static bool run(ds_world *world, const char *dir, const char *set, const char *also, bool strict)
 {
     static float x[SAMPLES * IN];
     static int32_t label[SAMPLES];
@@ -197,8 +197,9 @@ static bool run(ds_world *world, const char *dir, const char *set, bool strict)
             x[i * IN + j] = (float)((i * 31 + j * 17 + label[i] * j) % 5);
     }
     const ds_memory_data data = {.n = SAMPLES, .x = x, .label = label, .n_classes = 5};
-    const char *edits[] = {"sync.strategy=exact", set, "sync.replicas=4"};
-    const ds_trainer_spec spec = {.config = config, .n_set = 3, .set = edits, .train = &data};
+    const char *edits[] = {"sync.strategy=exact", set, "sync.replicas=4", also};
+    const ds_trainer_spec spec = {
+        .config = config, .n_set = also != NULL ? 4 : 3, .set = edits, .train = &data};
     ds_auto(ds_trainer) trainer = NULL;
     ds_status status = ds_trainer_open(world, &spec, &trainer);
     if (status == DS_OK)
@@ -215,7 +216,8 @@ static bool run(ds_world *world, const char *dir, const char *set, bool strict)
     return good;
 }
 
-/* Every layer between two dense ones, every optimizer that takes part in a step. */
+/* Every layer between two dense ones; every optimizer that takes part in a step, on layers
+ * together. */
 static int walk(ds_world *world, const char *dir)
 {
     char entry[256], set[512];
@@ -230,12 +232,12 @@ static int walk(ds_world *world, const char *dir)
                      "model.layers=[{dense: {units: 24}}, {reshape: {shape: [%s]}}, %s, flatten, "
                      "{dense: {units: 5}}]",
                      layer_input(ops), entry);
-        bad += !run(world, dir, set, true);
+        bad += !run(world, dir, set, NULL, true);
     }
     for (size_t i = 0; ds_optim_at(i) != NULL; i++) {
         snprintf(set, sizeof set, "optimizer={name: %s}", ds_optim_at(i)->name);
         if (ds_optim_at(i)->reach != DS_REACH_MODEL) /* those take whole data sets, line searches */
-            bad += !run(world, dir, set, true);
+            bad += !run(world, dir, set, together, true);
     }
     return bad;
 }
@@ -272,7 +274,7 @@ int main(int argc, char **argv)
         ds_world_create(MPI_COMM_WORLD, &world) != DS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        bad += !run(world, argv[1], cases[i].set, cases[i].strict);
+        bad += !run(world, argv[1], cases[i].set, NULL, cases[i].strict);
     bad += walk(world, argv[1]);
     ds_world_destroy(&world);
     MPI_Finalize();

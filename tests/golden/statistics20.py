@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """20 steps through statistics that travel with the gradient, against formulas in double from the same start, and one params_hash on 1
 to 4 ranks and across a resume on other ranks: batchnorm of planes and of vectors, each shard normalised by itself, against PyTorch; k-fac
-against Martens and Grosse's formula in numpy. usage: statistics20.py DESCENT"""
+of dense layers, and of convolutions and positions, against Martens' and Grosse's formulas. usage: statistics20.py DESCENT"""
 import pathlib
 import sys
 
@@ -36,6 +36,11 @@ model: {input: [24], layers: [{dense: {units: 18, activation: tanh}}, {dense: {u
 batch: {size: 26, shards: 4}
 optimizer: {name: kfac, lr: 0.1, damping: 0.02, decay: 0.6, period: 3, momentum: 0.8, kl_clip: 0.01, weight_decay: 0.001}
 """
+KFC = KFAC.replace("[24]", "[2, 4, 3]").replace("kl_clip: 0.01", "kl_clip: 0.002, groups: [{match: conv1/*, as_vector: true}]").replace(
+    "layers: [{dense: {units: 18, activation: tanh}}, {dense: {units: 7, activation: tanh, bias: false}}",
+    "layers: [{conv: {channels: 6, kernel: [3, 2], stride: [2, 1], padding: 1, activation: relu}}, {conv: {channels: 4, kernel: 3, padding: 1, "
+    "groups: 2, activation: relu}}, {conv: {channels: 5, kernel: 1, activation: relu, bias: false}}, {reshape: {shape: [10, 4]}}, "
+    "{dense: {units: 3, positionwise: true, activation: relu}}")
 SAMPLES, SHARDS, STEPS = 26, 4, 20
 tap = Tap()
 
@@ -151,48 +156,89 @@ def batchnorm(files, x, y):
     return net(x).detach().numpy()
 
 
-def kfac(files, x, y):
-    first, last = parameters(files[0]), parameters(files[-1])
-    w = {k: v.astype("f8") for k, v in first.items()}
-    layers, v, A, G, damp = ("dense1", "dense2", "dense3"), {k: 0 * t for k, t in w.items()}, {}, {}, 0.02 ** 0.5
+def blocks(module, a, g):
+    """A and G of each group: of inputs a and outputs' gradients g, as (sample, feature, position)."""
+    if isinstance(module, torch.nn.Conv2d):
+        a = torch.nn.functional.unfold(a, module.kernel_size, 1, module.padding, module.stride)
+        g = g.flatten(2)
+    else:
+        a, g = (t.reshape(len(t), -1, t.shape[-1]).transpose(1, 2) for t in (a, g))
+    groups = getattr(module, "groups", 1)
+    for a, g in zip(a.chunk(groups, 1), g.chunk(groups, 1)):
+        yield torch.einsum("nit,njt->ij", a, a) / SAMPLES, torch.einsum("nit,njt->ij", g, g) / SAMPLES / g.shape[2]
 
-    def inverse(name, bias):
-        a = numpy.ones((1, 1)) if bias else A[name]
-        g = G[name]
-        pi = ((numpy.trace(a) / len(a)) / (numpy.trace(g) / len(g))) ** 0.5
-        return numpy.linalg.inv(a + pi * damp * numpy.eye(len(a))), numpy.linalg.inv(g + damp / pi * numpy.eye(len(g)))
 
-    used = {}
+def direction(grad, pairs, ones):
+    """(G + damping / pi)^-1 dW (A + pi damping)^-1, group by group; ones: the positions that a bias is added at, None for a weight."""
+    out = []
+    for (a, g), dw in zip(pairs, grad.chunk(len(pairs))):
+        a = a if ones is None else torch.full((1, 1), float(ones), dtype=torch.float64)
+        pi, root = ((a.trace() / len(a)) / (g.trace() / len(g))).sqrt(), 0.02**0.5
+        damped = [m + by * torch.eye(len(m), dtype=torch.float64) for m, by in ((g, root / pi), (a, pi * root))]
+        out.append(torch.linalg.solve(damped[0], dw.reshape(len(g), -1)) @ damped[1].inverse())
+    return torch.cat(out).reshape(grad.shape)
+
+
+def factors(file, layers):
+    with h5py.File(file) as found:
+        return {f"{n}/{s}": found[f"/optimizer/factors/{n}/{s}"][()] for n in layers for s in ("input_factor", "output_factor")}
+
+
+def kfac(name, net, clip, runs, x, y):
+    """`net`: its layers with parameters by name, and what lies between them. `runs`: checkpoints of runs that compute it."""
+    first = parameters(runs[0][0])
+    layers = {n: m for n, m in net.named_children() if list(m.parameters())}
+    w = {f"{n}/{k}": p for n, m in layers.items() for k, p in m.named_parameters()}
+    v, pairs, used, seen = {k: torch.zeros_like(p) for k, p in w.items()}, {}, {}, {}
+    for k, p in w.items():
+        p.data = torch.tensor(first[k]).double()
+    for n, m in layers.items():
+        m.register_forward_hook(lambda m, a, z, n=n: seen.update({n: (a[0].detach(), z)}) or z.retain_grad())
+    x, y = torch.tensor(x), torch.tensor(y)
     for t in range(STEPS):
-        a, z = [x], None
-        for name in layers:
-            z = a[-1] @ w[f"{name}/weight"].T + w.get(f"{name}/bias", 0)
-            a.append(z if name == "dense3" else numpy.tanh(z))
-        g = 2 * (a[-1] - y) / y.shape[1]  # of each sample's own loss
+        net.zero_grad()
+        ((net(x) - y)**2).mean(1).sum().backward()  # each sample's own loss
         if (t - 1) % 3 == 0:
-            used = {(n, bias): inverse(n, bias) for n in layers for bias in (False, True)}
-        grads, keep, k = {}, 0, t // 3 + 1
-        keep = min(1 - 1 / k, 0.6)
-        for i in (2, 1, 0):
-            n = layers[i]
-            grads[f"{n}/weight"], grads[f"{n}/bias"] = g.T @ a[i] / SAMPLES, g.sum(0) / SAMPLES
-            if t % 3 == 0:
-                A[n] = keep * A.get(n, 0) + (1 - keep) * a[i].T @ a[i] / SAMPLES
-                G[n] = keep * G.get(n, 0) + (1 - keep) * g.T @ g / SAMPLES
-            g = (g @ w[f"{n}/weight"]) * (1 - a[i] ** 2)
-        for key in w if t > 0 else ():
-            name, bias = key.split("/")[0], key.endswith("bias")
-            ai, gi = used[name, bias]
-            u = gi @ grads[key] * ai[0, 0] if bias else gi @ grads[key] @ ai
-            nu = min(1, (0.01 / (0.1 ** 2 * (u * grads[key]).sum())) ** 0.5)
-            v[key] = 0.8 * v[key] + nu * u + 0.001 * w[key]
-            w[key] = w[key] - 0.1 * v[key]
-    with h5py.File(files[-1]) as file:
-        for n in layers:
-            last[f"{n}/A"], last[f"{n}/G"] = (file[f"/optimizer/factors/{n}/{s}_factor"][()] for s in ("input", "output"))
-            first[f"{n}/A"], first[f"{n}/G"] = 0 * last[f"{n}/A"], 0 * last[f"{n}/G"]
-            w[f"{n}/A"], w[f"{n}/G"] = A[n], G[n]
-    compare("k-fac: the formula's parameters and factors", first, last, w)
+            used = dict(pairs)
+        if t % 3 == 0:
+            keep = min(1 - 1 / (t // 3 + 1), 0.6)
+            for n, m in layers.items():
+                found = list(blocks(m, seen[n][0], seen[n][1].grad))
+                pairs[n] = [tuple(keep * o + (1 - keep) * i for o, i in zip(*p)) for p in zip(pairs.get(n, [(0, 0)] * len(found)), found)]
+        for key, p in w.items() if t > 0 else ():
+            n, bias, z = key.split("/")[0], key.endswith("bias"), seen[key.split("/")[0]][1]
+            grad = p.grad / SAMPLES
+            u = direction(grad, used[n], z[0].numel() // len(p) if bias else None)
+            nu = min(1, (clip / (0.1**2 * (u * grad).sum()))**0.5)
+            v[key] = 0.8 * v[key] + nu * u + 0.001 * p.detach()
+            p.data = p.data - 0.1 * v[key]
+    expected = {k: p.detach().numpy() for k, p in w.items()}
+    for n in layers:
+        expected[f"{n}/input_factor"], expected[f"{n}/output_factor"] = (torch.cat(side).numpy() for side in zip(*pairs[n]))
+    for files in runs:
+        first, last = ({**parameters(f), **factors(f, layers)} for f in (files[0], files[-1]))
+        compare(f"{name}, {files[0].parents[1].name}: the formula's parameters and factors", first, last, expected)
+
+
+def otherwise(program, folder, name, edit):
+    """Checkpoints of the run with an edit that leaves the formula as it is."""
+    out = folder.path / f"{name}-{edit.split('=')[-1]}"
+    done = program.train(folder.path / f"{name}.yaml", out, "--quiet", "--set", edit)
+    return checkpoints(out) if done.code == 0 else tap.point(False, f"{name} with {edit}", done) or []
+
+
+def nets():
+    nn = torch.nn
+    dense = dict(dense1=nn.Linear(24, 18), tanh1=nn.Tanh(), dense2=nn.Linear(18, 7, bias=False), tanh2=nn.Tanh(), dense3=nn.Linear(7, 2))
+    conv = dict(image=nn.Unflatten(1, (2, 4, 3)), conv1=nn.Conv2d(2, 6, (3, 2), (2, 1), 1), relu1=nn.ReLU(),
+                conv2=nn.Conv2d(6, 4, 3, padding=1, groups=2), relu2=nn.ReLU(), conv3=nn.Conv2d(4, 5, 1, bias=False), relu3=nn.ReLU(),
+                flat=nn.Flatten(), positions=nn.Unflatten(1, (10, 4)), dense1=nn.Linear(4, 3), relu4=nn.ReLU(), all=nn.Flatten(),
+                dense2=nn.Linear(30, 2))
+    for layers in (dense, conv):
+        net = nn.Sequential()
+        for name, module in layers.items():
+            net.add_module(name, module)
+        yield net.double()
 
 
 def main():
@@ -204,7 +250,13 @@ def main():
         done = program.run("predict", files[-1], folder.path / "train.csv", "--out", folder.path / "out.npy", "--format", "npy", ranks=2)
         off = numpy.abs(numpy.load(folder.path / "out.npy") - expected).max() if done.code == 0 else numpy.inf
         tap.point(off < 1e-4, "predict uses the running values", f"off by {off:.1e}" if done.code == 0 else done)
-        kfac(train(program, folder, "kfac", KFAC), x, y)
+        dense, conv = nets()
+        kfac("k-fac, dense", dense, 0.01, [train(program, folder, "kfac", KFAC)], x, y)
+        runs = [train(program, folder, "kfc", KFC)]
+        runs += [otherwise(program, folder, "kfc", edit) for edit in ("batch.shards=1", "compute.kernels=openblas", "compute.kernels=ref")]
+        kfac("k-fac, convolutions and positions", conv, 0.002, [files for files in runs if files], x, y)
+        same = final_hash(folder.path / "kfc1"), final_hash(folder.path / "kfc-ref")
+        tap.point(len(set(same)) == 1, "kfc: plain loops give the same bits", same)
     tap.done()
 
 

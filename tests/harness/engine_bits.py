@@ -22,7 +22,7 @@ MODELS = {
     "gpt with dropout": TEXT + "model: {preset: gpt, layers: 2, width: 48, heads: 3, context: 24, vocab: 128, dropout: 0.1}\n",
     "lstm and gru": TEXT + LSTM,
 }
-OPTIMIZERS = {"lars": "lr: 0.5", "lamb": "lr: 0.01", "muon": "lr: 0.02", "lbfgs": "lr: 1", "kfac": "lr: 0.01"}
+OPTIMIZERS = {"lars": "lr: 0.5", "lamb": "lr: 0.01", "muon": "lr: 0.02", "lbfgs": "lr: 1", "kfac": "lr: 0.01, period: 2"}
 COMMON = """loss: cross_entropy
 batch: {{size: {size}, shards: 7}}
 optimizer: {optimizer}
@@ -72,6 +72,8 @@ def main():
         for name in met:
             size = 150 if name == "lbfgs" else 30
             engine.case(name, IMAGES + MLP, f"{{name: {name}, {OPTIMIZERS[name]}}}", size=size)
+        for precision in ("fp32", "bf16"):
+            engine.case("kfac of a cnn", IMAGES + CNN, f"{{name: kfac, {OPTIMIZERS['kfac']}}}", precision)
     tap.done()
 
 

@@ -111,17 +111,24 @@ static ds_status conv_prepare(ds_layer *self, ds_layer_builder *builder)
                           .init = DS_INIT_ZEROS,
                           .fan_in = plan->taps,
                           .fan_out = out};
-    return o->bias ? ds_layer_add_param(builder, self, &bias) : DS_OK;
+    if (o->bias)
+        DS_TRY(ds_layer_add_param(builder, self, &bias));
+    return ds_layer_add_factors(
+        builder, self, &(ds_factor_spec){plan->groups, plan->taps, plan->group_out, plan->points});
 }
 
-/* The columns of group g of a sample. */
-static const float *conv_columns(const ds_conv *plan, size_t g, const float *x, float *scratch)
+static bool conv_has_bias(const ds_layer *self)
 {
-    const ds_window *w = &plan->window;
-    const float *planes = x + g * plan->group_in * w->h * w->w;
+    return ((const conv_options *)self->options)->bias;
+}
+
+const float *ds_conv_columns(const ds_conv *self, size_t g, const float *x, float *scratch)
+{
+    const ds_window *w = &self->window;
+    const float *planes = x + g * self->group_in * w->h * w->w;
     if (ds_window_plain(w))
         return planes;
-    ds_window_unfold(w, plan->group_in, planes, scratch);
+    ds_window_unfold(w, self->group_in, planes, scratch);
     return scratch;
 }
 
@@ -149,7 +156,7 @@ static ds_status conv_forward_written(const ds_layer *self, const ds_kernels *k,
                                       .k = plan->taps,
                                       .a = params + w->offset + g * plan->group_out * w->stride,
                                       .lda = w->stride,
-                                      .b = conv_columns(plan, g, x, rows->scratch),
+                                      .b = ds_conv_columns(plan, g, x, rows->scratch),
                                       .ldb = plan->points,
                                       .beta = 0,
                                       .c = y + g * plan->group_out * plan->points,
@@ -167,7 +174,7 @@ static ds_status conv_forward(const ds_layer *self, const ds_kernels *k, const f
         DS_TRY(ds_conv_product_forward(plan, k, params + w->offset, w->stride, rows));
     else
         DS_TRY(conv_forward_written(self, k, params, rows));
-    for (size_t r = 0; r < rows->n && self->n_params > 1; r++)
+    for (size_t r = 0; r < rows->n && conv_has_bias(self); r++)
         conv_add_bias(self->out.dim[0], plan->points, params + self->param[1]->offset,
                       rows->y + r * rows->y_stride);
     return DS_OK;
@@ -276,7 +283,7 @@ static ds_status conv_weight_written(const ds_layer *self, const ds_kernels *k, 
                                   .k = plan->points,
                                   .a = rows->dy + r * rows->y_stride + part->from * plan->points,
                                   .lda = plan->points,
-                                  .b = conv_columns(plan, part->group, x, rows->scratch),
+                                  .b = ds_conv_columns(plan, part->group, x, rows->scratch),
                                   .ldb = plan->points,
                                   .beta = r > 0 ? 1 : 0,
                                   .c = part->dst,
@@ -285,26 +292,30 @@ static ds_status conv_weight_written(const ds_layer *self, const ds_kernels *k, 
     return DS_OK;
 }
 
-/* Rows [from, to) of dW are output channels; they may belong to several groups. */
+/* Inside rows [from, to) are output channels, or for the inputs' factor taps; they may belong to
+ * several groups. */
 static ds_status conv_gradient(const ds_layer *self, const ds_kernels *k, size_t p, size_t from,
                                size_t to, const ds_rows *rows, float *dst, bool add)
 {
     const ds_conv *plan = self->plan;
-    size_t stride = self->param[p]->stride;
+    int factor = ds_layer_factor(self, p);
+    size_t stride = self->param[p]->stride, height = factor == 0 ? plan->taps : plan->group_out;
     DS_ASSERT(!add);
-    if (p == 1) {
+    if (factor < 0 && p == 1) {
         conv_bias_gradient(self, rows, dst);
         return DS_OK;
     }
-    if (ds_conv_sparse_pays(plan, rows)) {
+    if (factor < 0 && ds_conv_sparse_pays(plan, rows)) {
         ds_conv_sparse_weight(plan, rows, from, to, dst, stride);
         return DS_OK;
     }
-    for (size_t g = from / plan->group_out; g * plan->group_out < to; g++) {
-        size_t first = g * plan->group_out > from ? g * plan->group_out : from;
-        size_t end = (g + 1) * plan->group_out < to ? (g + 1) * plan->group_out : to;
+    for (size_t g = from / height; g * height < to; g++) {
+        size_t first = g * height > from ? g * height : from;
+        size_t end = (g + 1) * height < to ? (g + 1) * height : to;
         ds_conv_part part = {g, first, end, dst + (first - from) * stride, stride};
-        if (k->product != NULL)
+        if (factor >= 0)
+            DS_TRY(ds_conv_factor(plan, k, rows, &part, factor == 0));
+        else if (k->product != NULL)
             DS_TRY(ds_conv_product_weight(plan, k, rows, &part));
         else
             DS_TRY(conv_weight_written(self, k, rows, &part));

@@ -1,5 +1,6 @@
 /* What the parts of the convolution share: conv.c (the layer), conv_product.c (products on columns
- * that are packed from the planes), conv_sparse.c (gradients that are mostly zeros). */
+ * that are packed from the planes), conv_sparse.c (gradients that are mostly zeros), conv_factor.c
+ * (k-fac's factors). */
 #ifndef DS_CONV_H
 #define DS_CONV_H
 
@@ -11,6 +12,10 @@ typedef struct ds_conv {
     size_t taps;                        /* group_in kh kw: columns of W */
     size_t points;                      /* oh ow */
 } ds_conv;
+
+/* Local. The columns (taps, points) of group g of a sample: written to scratch, or the planes
+ * themselves. */
+const float *ds_conv_columns(const ds_conv *self, size_t g, const float *x, float *scratch);
 
 /* Local. Are there loops for gradients with many zeros: 3 x 3 or 5 x 5, stride 1, a single group,
  * 8 channels or more? */
@@ -49,5 +54,9 @@ typedef struct ds_conv_part {
 } ds_conv_part;
 ds_status ds_conv_product_weight(const ds_conv *self, const ds_kernels *k, const ds_rows *rows,
                                  const ds_conv_part *part) DS_NODISCARD;
+/* Local. dst = rows [from, to) of the factors of a group: of the inputs, A = sum of columns cols^T
+ * (taps, taps) over samples and points; of the outputs, dy dy^T (group_out, group_out). */
+ds_status ds_conv_factor(const ds_conv *self, const ds_kernels *k, const ds_rows *rows,
+                         const ds_conv_part *part, bool input) DS_NODISCARD;
 
 #endif

@@ -75,7 +75,24 @@ void ds_conv_image_fill(const ds_conv_image *self, size_t n, const float *x, siz
         }
 }
 
-/* ---- operands ------------------------------------------------------------------------------- */
+/* ---- operands: from planes as they lie ------------------------------------------------------- */
+
+void ds_conv_pack_planes(const ds_operand *operand, size_t row, size_t rows, size_t depth, size_t n,
+                         size_t width, float *dst)
+{
+    const ds_conv_planes *self = operand->source;
+    for (size_t done = 0; done < n;) {
+        size_t sample = (depth + done) / self->points, point = (depth + done) % self->points;
+        size_t run = self->points - point < n - done ? self->points - point : n - done;
+        ds_native_matrix m = {self->data + sample * self->stride, self->points, false};
+        ds_native_pack_plain(&(ds_operand){.source = &m}, row, rows, point, run, width,
+                             dst + done * width);
+        done += run;
+    }
+}
+
+/* ---- operands: from an image
+ * ------------------------------------------------------------------------------- */
 
 /* A row of a packed panel from an image: pieces of IMAGE_RUN floats, of which n count; the rest
  * runs on into what is written later. */
@@ -176,17 +193,18 @@ void ds_conv_pack_points(const ds_operand *operand, size_t row, size_t rows, siz
     image_panel(self, &pieces, &walk, n, width, dst);
 }
 
-/* dst[p width + i]: tap row + i, in the order of a mixed image, of point depth + p. */
+/* dst[p width + i]: tap row + i, in the image's order, of point depth + p. */
 void ds_conv_pack_taps(const ds_operand *operand, size_t row, size_t rows, size_t depth, size_t n,
                        size_t width, float *dst)
 {
     const ds_conv_image *self = operand->source;
     const ds_window *w = self->window;
     image_pieces pieces = {.n = 0};
-    for (size_t done = 0, length, line = w->kw * self->channels; done < rows; done += length) {
-        size_t at = (row + done) % line, left = rows - done;
-        length = line - at < left ? line - at : left;
-        image_add(&pieces, (row + done) / line * self->row + at, done, length);
+    for (size_t done = 0, length, run = w->kw * self->pixel; done < rows; done += length) {
+        size_t at = (row + done) % run, line = (row + done) / run, left = rows - done;
+        length = run - at < left ? run - at : left;
+        image_add(&pieces, line / w->kh * self->channel + line % w->kh * self->row + at, done,
+                  length);
     }
     size_t point = depth % self->points;
     image_walk walk = {{w->ow, w->oh},

@@ -23,9 +23,17 @@ ds_conv_image ds_conv_image_create(const ds_window *w, size_t channels, bool mix
 void ds_conv_image_fill(const ds_conv_image *self, size_t n, const float *x, size_t stride,
                         float *room);
 
-/* As ds_operand.pack, of a ds_conv_image: dst[p width + i] is tap depth + p of point row + i; tap
- * row
- * + i, in the order of a mixed image, of point depth + p. */
+/* Planes as they lie: element (channel, point of all samples). */
+typedef struct ds_conv_planes {
+    const float *data;
+    size_t points, stride; /* from sample to sample, in floats */
+} ds_conv_planes;
+
+/* As ds_operand.pack, of ds_conv_planes. */
+void ds_conv_pack_planes(const ds_operand *operand, size_t row, size_t rows, size_t depth, size_t n,
+                         size_t width, float *dst);
+/* The same of a ds_conv_image: dst[p width + i] is tap depth + p of point row + i; tap row + i, in
+ * the order (tap, channel) of a mixed image, else (channel, tap), of point depth + p. */
 void ds_conv_pack_points(const ds_operand *operand, size_t row, size_t rows, size_t depth, size_t n,
                          size_t width, float *dst);
 void ds_conv_pack_taps(const ds_operand *operand, size_t row, size_t rows, size_t depth, size_t n,

@@ -10,26 +10,6 @@
 #include "conv.h"
 #include "conv_image.h"
 
-/* Planes of dy: element (channel, point of all samples). */
-typedef struct product_planes {
-    const float *data;
-    size_t points, stride;
-} product_planes;
-
-static void product_pack_planes(const ds_operand *operand, size_t row, size_t rows, size_t depth,
-                                size_t n, size_t width, float *dst)
-{
-    const product_planes *self = operand->source;
-    for (size_t done = 0; done < n;) {
-        size_t sample = (depth + done) / self->points, point = (depth + done) % self->points;
-        size_t run = self->points - point < n - done ? self->points - point : n - done;
-        ds_native_matrix m = {self->data + sample * self->stride, self->points, false};
-        ds_native_pack_plain(&(ds_operand){.source = &m}, row, rows, point, run, width,
-                             dst + done * width);
-        done += run;
-    }
-}
-
 /* ---- products ------------------------------------------------------------------------------- */
 
 /* c (m, points of each sample) = w (m, taps of `window`) times the columns of x's `channels`
@@ -192,9 +172,9 @@ ds_status ds_conv_product_weight(const ds_conv *self, const ds_kernels *k, const
     for (size_t s = 0, n; s < rows->n; s += n) {
         n = rows->n - s < most ? rows->n - s : most;
         ds_conv_image_fill(&image, n, rows->x + s * rows->x_stride + first, rows->x_stride, room);
-        product_planes dy = {rows->dy + s * rows->y_stride + part->from * self->points,
+        ds_conv_planes dy = {rows->dy + s * rows->y_stride + part->from * self->points,
                              self->points, rows->y_stride};
-        ds_operand a = {product_pack_planes, &dy}, b = {ds_conv_pack_taps, &image};
+        ds_operand a = {ds_conv_pack_planes, &dy}, b = {ds_conv_pack_taps, &image};
         DS_TRY(k->product(&(ds_product){.m = m,
                                         .n = self->taps,
                                         .k = n * self->points,

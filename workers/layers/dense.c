@@ -100,19 +100,13 @@ static ds_status dense_prepare(ds_layer *self, ds_layer_builder *builder)
                                                    .init = DS_INIT_ZEROS,
                                                    .fan_in = in,
                                                    .fan_out = out}));
-    return ds_layer_add_factors(builder, self, in, out, ds_shape_elements(&self->out) / out);
+    return ds_layer_add_factors(builder, self,
+                                &(ds_factor_spec){1, in, out, ds_shape_elements(&self->out) / out});
 }
 
 static bool dense_has_bias(const ds_layer *self)
 {
     return ((const dense_options *)self->options)->bias;
-}
-
-/* Which factor parameter p is: 0 that of the inputs, 1 of the outputs; -1: none. */
-static int dense_factor(const ds_layer *self, size_t p)
-{
-    size_t first = 1 + (size_t)dense_has_bias(self);
-    return p < first ? -1 : (int)(p - first);
 }
 
 /* The shard as matrices: `calls` of `rows` rows each. One matrix of all samples, or of all
@@ -216,7 +210,7 @@ static ds_status dense_gradient(const ds_layer *self, const ds_kernels *k, size_
     dense_view v = dense_look(self, rows);
     for (size_t i = 0; i < v.calls; i++) {
         const float *x = rows->x + i * v.x_step, *dy = rows->dy + i * v.y_step;
-        int factor = dense_factor(self, p);
+        int factor = ds_layer_factor(self, p);
         bool rows_dy = factor < 0 ? v.turned : factor == 1;
         bool cols_dy = factor < 0 ? !v.turned : factor == 1;
         if (p == 1 && factor < 0) {

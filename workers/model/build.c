@@ -108,22 +108,23 @@ ds_status ds_layer_tie_param(ds_layer_builder *builder, ds_layer *layer, const c
     return DS_OK;
 }
 
-ds_status ds_layer_add_factors(ds_layer_builder *builder, ds_layer *layer, size_t in, size_t out,
-                               size_t positions)
+ds_status ds_layer_add_factors(ds_layer_builder *builder, ds_layer *layer,
+                               const ds_factor_spec *spec)
 {
     bool wanted = builder->model->factors && layer->trainable && layer->tied == 0;
-    if (!wanted || in > DS_FACTOR_MOST || out > DS_FACTOR_MOST)
+    if (!wanted || spec->in > DS_FACTOR_MOST || spec->out > DS_FACTOR_MOST)
         return DS_OK;
-    ds_param_spec spec = {.suffix = "input_factor",
-                          .shape = {.n = 2, .dim = {in, in}},
-                          .init = DS_INIT_ZEROS,
-                          .kind = DS_PARAM_FACTOR,
-                          .pace = 1};
-    DS_TRY(ds_layer_add_param(builder, layer, &spec));
-    spec.suffix = "output_factor";
-    spec.shape.dim[0] = spec.shape.dim[1] = out;
-    spec.pace = 1 / (double)positions;
-    return ds_layer_add_param(builder, layer, &spec);
+    ds_param_spec input = {.suffix = "input_factor",
+                           .shape = {.n = 2, .dim = {spec->groups * spec->in, spec->in}},
+                           .init = DS_INIT_ZEROS,
+                           .kind = DS_PARAM_FACTOR,
+                           .pace = 1};
+    ds_param_spec output = input;
+    output.suffix = "output_factor";
+    output.shape = (ds_shape){.n = 2, .dim = {spec->groups * spec->out, spec->out}};
+    output.pace = 1 / (double)spec->positions;
+    DS_TRY(ds_layer_add_param(builder, layer, &input));
+    return ds_layer_add_param(builder, layer, &output);
 }
 
 /* ---- input ---------------------------------------------------------------------------------- */

@@ -1,14 +1,17 @@
-/* K-FAC (Martens, Grosse 2015; convolutions and positions: Grosse, Martens 2016): each dense
- * layer's part of the Fisher matrix is taken as A (x) G, A the mean of a a^T of its inputs, G that
- * of g g^T of its outputs' gradients (those of the data's own targets, the empirical Fisher). A and
- * G are statistics (param.h): they travel through the exact tree, move in every `period`-th update
- * by 1 - min(1 - 1/k, decay) at the k-th time, and are saved. With pi = sqrt(mean of A's diagonal /
- * mean of G's):
+/* K-FAC (Martens, Grosse 2015; convolutions and positions: KFC, Grosse, Martens 2016): the Fisher
+ * matrix's part of each dense or convolutional layer is taken as A (x) G, A the mean over samples
+ * of a a^T of its inputs, summed over positions (a convolution's: the inputs that a point sees), G
+ * the mean over samples and positions of g g^T of its outputs' gradients (those of the data's own
+ * targets, the empirical Fisher). Groups of a convolution have A and G of their own. A and G are
+ * statistics (param.h): they travel through the exact tree, move in every `period`-th update by 1 -
+ * min(1 - 1/k, decay) at the k-th time, and are saved. With pi^2 = mean of A's diagonal / mean of
+ * G's:
  *   U = (G + sqrt(damping) / pi I)^-1 dW (A + pi sqrt(damping) I)^-1
  *   v <- momentum v + min(1, sqrt(kl_clip / (lr^2 sum of U dW))) U + decay w,  w <- w - lr v
- * A bias is a matrix of its own with A = [1]; other tensors take U = dW: momentum. The clip is each
- * tensor's own, for its owner sees no other's. The first update has no factors yet and leaves these
- * tensors as they are. Cost: two products an update, inverses of 2 n^3 operations in each period.
+ * A bias is a matrix of its own with A = [positions]; other tensors take U = dW: momentum. The clip
+ * is each tensor's own, for its owner sees no other's. The first update has no factors yet and
+ * leaves these tensors as they are. Cost: two products an update, inverses of 2 n^3 operations in
+ * each period.
  */
 #include <math.h>
 #include <stddef.h>
@@ -114,12 +117,13 @@ static bool kfac_invert(const void *options, const ds_factor *input, const ds_fa
 {
     const kfac_options *o = options;
     const bool bias = input->n == 0;
-    const double a = bias ? 1 : kfac_mean_diagonal(input->n, input->factor, input->stride);
+    const double a =
+        bias ? input->ones : kfac_mean_diagonal(input->n, input->factor, input->stride);
     const double g = kfac_mean_diagonal(output->n, output->factor, output->stride);
     if (!(a > 0) || !(g > 0)) /* nothing seen yet, or a dead layer: no gradient either */
         return false;
     const double pi = sqrt(a / g), root = sqrt(o->damping);
-    const double times = bias ? 1 / (1 + pi * root) : 1;
+    const double times = bias ? 1 / (a + pi * root) : 1;
     return kfac_invert_one(output->n, output->factor, output->stride, root / pi, times, room,
                            output->inverse) &&
            (bias || kfac_invert_one(input->n, input->factor, input->stride, pi * root, 1, room,
@@ -164,37 +168,45 @@ DS_SIMD static void kfac_move(size_t n, kfac_rates r, const float *restrict d, f
 }
 
 /* A product that fails must not pass as an update: NaN stops the run at the next step. */
-static void kfac_product(const ds_update *u, size_t k, const float *a, size_t lda, const float *b,
-                         size_t ldb, float *c)
+static void kfac_product(const ds_update *u, ds_gemm call)
 {
-    const ds_matrix *m = &u->matrix;
-    if (u->kernels->gemm(&(ds_gemm){.ta = 'N',
-                                    .tb = 'N',
-                                    .m = m->rows,
-                                    .n = m->cols,
-                                    .k = k,
-                                    .a = a,
-                                    .lda = lda,
-                                    .b = b,
-                                    .ldb = ldb,
-                                    .c = c,
-                                    .ldc = m->stride}) != DS_OK)
+    call.ta = call.tb = 'N';
+    call.ldc = u->matrix.stride;
+    if (u->kernels->gemm(&call) != DS_OK)
         u->w[0] = NAN;
 }
 
-/* scratch = rows' inverse (g scale) columns' inverse; padding stays zero. */
+/* scratch = rows' inverse (g scale) columns' inverse, group by group; padding stays zero. */
 static void kfac_precondition(const ds_update *u)
 {
-    const ds_matrix *m = &u->matrix;
-    float *x = u->scratch, *y = u->scratch + u->n;
     const ds_factor *rows = &u->factors->side[0], *cols = &u->factors->side[1];
+    const size_t stride = u->matrix.stride, height = rows->n > 0 ? rows->n : 1;
+    /* groups part the outputs: a weight's rows, a bias's columns */
+    const size_t step = rows->n > 0 ? rows->n * stride : cols->n;
+    float *x = u->scratch, *y = u->scratch + u->n;
     memset(y, 0, u->n * sizeof *y);
     kfac_scaled(u->n, u->scale, u->g, x);
-    if (rows->n > 0)
-        kfac_product(u, m->rows, rows->inverse, rows->stride, x, m->stride, y);
-    else
+    if (rows->n == 0)
         memcpy(y, x, u->n * sizeof *y);
-    kfac_product(u, m->cols, y, m->stride, cols->inverse, cols->stride, x);
+    for (size_t g = 0; g < u->factors->groups; g++, x += step, y += step) {
+        if (rows->n > 0)
+            kfac_product(u, (ds_gemm){.m = height,
+                                      .n = cols->n,
+                                      .k = height,
+                                      .a = rows->inverse + g * height * rows->stride,
+                                      .lda = rows->stride,
+                                      .b = x,
+                                      .ldb = stride,
+                                      .c = y});
+        kfac_product(u, (ds_gemm){.m = height,
+                                  .n = cols->n,
+                                  .k = cols->n,
+                                  .a = y,
+                                  .lda = stride,
+                                  .b = cols->inverse + g * cols->n * cols->stride,
+                                  .ldb = cols->stride,
+                                  .c = x});
+    }
 }
 
 static void kfac_step(const void *options, const ds_update *u)
@@ -225,13 +237,14 @@ static double kfac_cost(const void *options, const ds_matrix *m)
 {
     (void)options;
     const double floats = (double)m->rows * (double)m->stride;
-    return floats * (3 + (m->dims > 1 ? 2 * (double)(m->rows + m->cols) : (double)m->cols));
+    return floats * (3 + (m->rows > 1 ? 2 * (double)(m->rows + m->cols) : (double)m->cols));
 }
 
 extern const ds_optim_ops ds_optim_kfac;
 const ds_optim_ops ds_optim_kfac = {
     .name = "kfac",
-    .help = "dense layers' gradients by the inverse of a factored Fisher matrix, then momentum",
+    .help = "dense and conv layers' gradients by the inverse of a factored Fisher matrix, then "
+            "momentum",
     .options = kfac_table,
     .options_size = sizeof(kfac_options),
     .reach = DS_REACH_TENSOR,
