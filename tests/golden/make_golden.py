@@ -245,6 +245,7 @@ def network_numbers():
     rows, label = network_data()
     out = {"x": sum(rows, []), "label": label}
     for i, (n, m) in enumerate(zip(SIZES, SIZES[1:]), 1):
+        out[f"shape/dense{i}/weight"], out[f"shape/dense{i}/bias"] = [m, n], [m]
         out[f"start/dense{i}/weight"] = wave(m * n, 0.1 * i, 0.3 + 0.1 * i)
         out[f"start/dense{i}/bias"] = [round(0.1 * v, 4) for v in wave(m, i, 0.4)]
     for name, (kind, arguments) in NETWORKS.items():

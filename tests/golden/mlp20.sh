@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/start"
-"$tool" start "$dir/start"
+"$tool" start "$here/mlp20.txt" "$dir/start"
 
 run() { # optimizer, its options, launcher...
     name=$1
@@ -32,7 +32,7 @@ train: {epochs: 0, max_steps: 20, log_every: 1}
 YAML
     shift 2
     "$@" "$descent" train "$dir/$name.yaml" --init="$dir/start" --out "$dir/$name" --quiet
-    "$tool" compare "$dir/$name" "$name"
+    "$tool" compare "$here/mlp20.txt" "$dir/$name" "$name"
 }
 
 run sgd "lr: 0.2, weight_decay: 0.01" "$@"
