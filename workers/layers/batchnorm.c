@@ -381,6 +381,7 @@ const ds_layer_ops ds_layer_batchnorm = {
     .help = "each channel's mean 0 and variance 1 in a shard (Ioffe, Szegedy 2015)",
     .options = options,
     .options_size = sizeof(batchnorm_options),
+    .mixes = true,
     .prepare = batchnorm_prepare,
     .forward = batchnorm_forward,
     .before = batchnorm_before,

@@ -1,6 +1,7 @@
 /* Why is a shard not finite? Run it again, slowly: parameters, input, each layer's output, loss,
  * then each gradient from the last layer down; where the first bad value shows, ask every sample
- * alone. */
+ * alone. Where it comes out of a layer that mixes the shard's rows (batchnorm) one bad sample
+ * spoils them all, and none can be asked alone: the shard's samples are named together. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,8 @@ typedef struct replay {
     int64_t step;
     const ds_shard *shard;
     bool found;
-    size_t used; /* of out->text */
+    bool together; /* what is looked at next comes out of a layer that mixes rows */
+    size_t used;   /* of out->text */
     ds_diagnosis *out;
 } replay;
 
@@ -55,6 +57,23 @@ static void replay_sample(replay *self, size_t *count, size_t sample)
     replay_say(self, text);
 }
 
+static void replay_all(replay *self)
+{
+    char text[64];
+    size_t n = self->shard->rows;
+    snprintf(text, sizeof text, "; the %zu samples of the shard together", n);
+    replay_say(self, text);
+    for (size_t r = 0; r < n && n <= DS_CULPRITS; r++)
+        self->out->sample[self->out->n_samples++] = r;
+}
+
+/* A frozen layer mixes nothing, as in evaluation. */
+static bool replay_mixes(const replay *self, size_t l)
+{
+    const ds_layer *layer = &self->w->spec.model->layer[l];
+    return layer->ops->mixes && layer->trainable && self->shard->rows > 1;
+}
+
 /* A block of the shard's rows, each row of one sample. */
 static void replay_rows(replay *self, const char *where, const float *x, size_t width,
                         size_t stride)
@@ -66,6 +85,10 @@ static void replay_rows(replay *self, const char *where, const float *x, size_t 
     if (what == NULL)
         return;
     replay_report(self, where, what);
+    if (self->together) {
+        replay_all(self);
+        return;
+    }
     for (size_t r = 0; r < n; r++)
         if (replay_values(width, x + r * stride) != NULL)
             replay_sample(self, &count, r);
@@ -100,8 +123,10 @@ static ds_status replay_forward(replay *self)
         ds_rows rows = replay_at(self, l, 0, self->shard);
         DS_TRY(ds_workspace_layer(self->w, l, self->params, &rows));
         snprintf(where, sizeof where, "layer %s forward", m->layer[l].name);
+        self->together = replay_mixes(self, l);
         replay_rows(self, where, rows.y, ds_shape_elements(&m->layer[l].out), rows.y_stride);
     }
+    self->together = false;
     return DS_OK;
 }
 
@@ -164,6 +189,10 @@ static ds_status replay_gradient(replay *self, size_t l, size_t p, int side)
         return DS_OK;
     snprintf(where, sizeof where, "layer %s backward, gradient of %s", layer->name, param->name);
     replay_report(self, where, what);
+    if (replay_mixes(self, l)) {
+        replay_all(self);
+        return DS_OK;
+    }
     for (size_t r = 0; r < self->shard->rows; r++) {
         ds_shard row = {.first_row = self->shard->first_row + r,
                         .rows = 1,
@@ -194,6 +223,7 @@ static ds_status replay_backward(replay *self)
         if (l == m->lowest || self->found)
             continue;
         DS_TRY(ds_workspace_backward(self->w, l, self->params, &rows, &filled));
+        self->together = replay_mixes(self, l);
         side = ds_layer_dx_in_place(layer) ? side : 1 - side;
     }
     return DS_OK;
