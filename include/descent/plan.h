@@ -98,6 +98,12 @@ typedef struct ds_plan_needs {
     double parameters, gradients, optimizer;
 } ds_plan_needs;
 DS_API bool ds_plan_local(const ds_config *config);
+/* Must a step know the sum before it updates, clipping apart? Then one that is not taken leaves no
+ * trace, in residuals neither: codes take a second copy of them. */
+static inline bool ds_plan_ahead(const ds_config *config)
+{
+    return config->train.skip_nan || config->train.spike_z > 0;
+}
 DS_API ds_plan_needs ds_plan_local_needs(const ds_plan *self, const ds_config *config, double flat,
                                          int rank);
 DS_API double ds_plan_local_wire(const ds_plan *self, const ds_config *config, int rank);

@@ -37,7 +37,8 @@ static double memory_needed(const ds_trainer *self)
     rows += train->log_layers ? block : 0;
     rows += train->sharpness_every.n > 0 ? block * (6 + nodes) : 0; /* sums of its own */
     if (self->config->sync.codec.ops != NULL)
-        nodes += nodes + 1.0 / plan->ranks; /* residuals, and the masters of its slices */
+        nodes += nodes * (ds_plan_ahead(self->config) ? 2 : 1) +
+                 1.0 / plan->ranks; /* residuals, and the masters of its slices */
     if (!ds_plan_local(self->config))
         return block * (2 + nodes + slots) + rows;
     double floats = (double)ds_model_layout(self->model)->n_floats;

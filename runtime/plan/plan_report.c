@@ -82,7 +82,8 @@ static report_row plan_report_rank(const ds_plan *plan, const ds_config *config,
         row.activations = ds_workspace_bytes(model, ds_plan_pass_rows(plan, rank), (int)pass, true);
     row.idle = 1 - (double)shards / (double)plan_report_most_shards(plan);
     if (config->sync.codec.ops != NULL) /* residuals and masters */
-        row.exchange += row.gradients + ds_plan_owned(plan, rank) * sizeof(float);
+        row.exchange += row.gradients * (ds_plan_ahead(config) ? 2 : 1) +
+                        ds_plan_owned(plan, rank) * sizeof(float);
     row.sent = ds_plan_wire_bytes(plan, config, rank);
     if (ds_plan_local(config))
         plan_report_local(plan, config, layout, rank, &row);

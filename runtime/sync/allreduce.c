@@ -88,7 +88,7 @@ static ds_status allreduce_step(ds_sync *self, const ds_step *step, ds_outcome *
     ds_owner_moves(&state->owner, step->t + 1);
     state->owner.divisor = ds_sync_divisor(self, step, 0, self->spec.plan->shards);
     DS_TRY(allreduce_sum(self));
-    bool ahead = config->clip_norm > 0 || ds_sync_ahead(self);
+    bool ahead = config->clip_norm > 0 || ds_plan_ahead(config);
     if (ahead || step->want_norm) {
         ds_owner_all(&state->owner, &(ds_owner_task){.squares = true});
         out->grad_norm = ds_owner_norm(&state->owner, state->owner.block);

@@ -13,7 +13,7 @@ ds_exchange_spec ds_exchange_spec_of(ds_sync *sync)
     return (ds_exchange_spec){.sum = ds_owner_spec_of(sync),
                               .codec = sync->spec.config->sync.codec,
                               .node_begin = sync->spec.plan->node_begin,
-                              .ahead = ds_sync_ahead(sync)};
+                              .ahead = ds_plan_ahead(sync->spec.config)};
 }
 
 /* Which transport, the same on all ranks. */

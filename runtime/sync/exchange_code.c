@@ -29,8 +29,13 @@ ds_status ds_exchange_code_create(ds_exchange *self)
     ds_scaling_begin(&self->back);
     DS_TRY(ds_arena_take(arena, n, sizeof *self->residual, "sync", &self->residual));
     DS_TRY(ds_arena_take(arena, n, sizeof *self->loaded, "sync", &self->loaded));
-    for (size_t i = 0; i < n; i++)
+    if (self->spec.ahead)
+        DS_TRY(ds_arena_take(arena, n, sizeof *self->before, "sync", &self->before));
+    for (size_t i = 0; i < n; i++) {
         DS_TRY(ds_sync_flat(self->sync, "residuals", &self->residual[i]));
+        if (self->spec.ahead)
+            DS_TRY(ds_sync_flat(self->sync, "residuals", &self->before[i]));
+    }
     return exchange_code_names(self);
 }
 
@@ -51,6 +56,8 @@ uint8_t *ds_exchange_code_slices(ds_exchange *self, size_t i, size_t begin, size
     for (size_t s = begin; s < end; s++) {
         const ds_codec *codec = ds_owner_codec(&self->owner, &self->owner.forward, s);
         size_t at = ds_owner_at(&self->owner, s), n = self->sync->spec.plan->slice[s].count;
+        if (self->before != NULL)
+            memcpy(self->before[i] + at, self->residual[i] + at, n * sizeof(float));
         float peak = ds_codec_send(codec, n, self->block[i] + at, self->residual[i] + at, bytes);
         if (codec == &self->owner.forward)
             self->peak = peak > self->peak ? peak : self->peak;
@@ -59,6 +66,19 @@ uint8_t *ds_exchange_code_slices(ds_exchange *self, size_t i, size_t begin, size
     }
     self->owner.overflow |= !isfinite(self->peak) || !isfinite(odd);
     return bytes;
+}
+
+void ds_exchange_code_undo(ds_exchange *self)
+{
+    const ds_plan *plan = self->sync->spec.plan;
+    const size_t first = self->spec.node_begin[self->sync->rank];
+    if (self->before == NULL)
+        return;
+    for (size_t i = 0; i < self->n_mine; i++)
+        for (size_t s = 0; s < plan->n_slices && !ds_owner_empty(&self->owner, first + i); s++) {
+            size_t at = ds_owner_at(&self->owner, s), n = plan->slice[s].count;
+            memcpy(self->residual[i] + at, self->before[i] + at, n * sizeof(float));
+        }
 }
 
 size_t ds_exchange_code_bytes(const ds_exchange *self, size_t begin, size_t end)

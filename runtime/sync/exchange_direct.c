@@ -289,8 +289,10 @@ static ds_status exchange_direct_ahead(ds_exchange *self, const ds_exchange_job 
     DS_TRY(exchange_direct_norm(self, out));
     if (self->spec.sum.coded)
         DS_TRY(exchange_direct_verdict(self, false, out));
-    if (!out->finite || (job->step != NULL && ds_sync_vetoed(job->step, out)))
+    if (!out->finite || (job->step != NULL && ds_sync_vetoed(job->step, out))) {
+        ds_exchange_code_undo(self);
         return DS_OK;
+    }
     task.reduce = task.squares = false;
     task.update = true;
     task.scale = ds_owner_scale(&self->owner, out->grad_norm);

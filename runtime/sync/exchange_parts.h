@@ -53,6 +53,7 @@ struct ds_exchange {
     float *params;
     /* coded: */
     float **residual; /* (n_mine) flat blocks */
+    float **before;   /* (n_mine) residuals as the step found them; NULL: no step is taken back */
     bool *loaded;     /* (n_mine): a residual came from a checkpoint */
     float peak;       /* largest value of this rank's blocks, residual included, this step */
     ds_scaling forward, back; /* of blocks; of parameters on their way back */
@@ -117,6 +118,8 @@ void ds_exchange_code_begin(ds_exchange *self);
  * Returns their end. */
 uint8_t *ds_exchange_code_slices(ds_exchange *self, size_t i, size_t begin, size_t end,
                                  uint8_t *bytes);
+/* Local. The step's sum was known ahead and is not taken: residuals as before it. */
+void ds_exchange_code_undo(ds_exchange *self);
 /* Local. Bytes of a codec for the plan's slices [begin, end). */
 size_t ds_exchange_code_bytes(const ds_exchange *self, size_t begin, size_t end);
 /* Local. After a finite step: the largest values over all ranks. */

@@ -134,8 +134,10 @@ static ds_status exchange_shared_ahead(ds_exchange *self, const ds_exchange_job 
     DS_TRY(exchange_shared_fence(self));
     out->grad_norm = ds_owner_norm(&self->owner, self->owner.block);
     out->finite = isfinite(out->grad_norm);
-    if (!out->finite || (job->step != NULL && ds_sync_vetoed(job->step, out)))
+    if (!out->finite || (job->step != NULL && ds_sync_vetoed(job->step, out))) {
+        ds_exchange_code_undo(self);
         return DS_OK;
+    }
     task.reduce = task.squares = false;
     task.update = true;
     task.scale = ds_owner_scale(&self->owner, out->grad_norm);

@@ -71,10 +71,5 @@ static inline bool ds_sync_vetoed(const ds_step *step, ds_outcome *out)
     out->vetoed = step->veto != NULL && step->veto(step->context, out->loss, out->grad_norm);
     return out->vetoed;
 }
-/* Local. Must a step know the sum before it updates, clipping apart? */
-static inline bool ds_sync_ahead(const ds_sync *self)
-{
-    return self->spec.config->train.skip_nan || self->spec.config->train.spike_z > 0;
-}
 
 #endif

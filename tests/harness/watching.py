@@ -192,6 +192,11 @@ def spikes(runs, folder):
     runs(LINE, guard, out=cut, args=["--resume"])
     tap.point(final_hash(cut) == before and events(cut, "spike") == events(run, "spike"), "the guard goes on where it was, after a resume",
               f"{final_hash(cut)}; skipped at {[e['step'] for e in events(cut, 'spike')]}")
+    coded = [runs(LINE, guard, "sync={compress: int8, replicas: 3}", "train.max_steps=55", ranks=n) for n in (0, 2, 3)]
+    cut = runs(LINE, guard, "sync={compress: int8, replicas: 3}", "train.max_steps=41", ranks=2)
+    runs(LINE, guard, "sync={compress: int8, replicas: 3}", "train.max_steps=55", out=cut, ranks=3, args=["--resume"])
+    found = [(final_hash(o), [e["step"] for e in events(o, "spike")]) for o in [*coded, cut]]
+    tap.point(found[0][0] and found[0][1] and all(f == found[0] for f in found), "int8: the guard decides alike on 2 and 3 ranks, and after a resume", found[0])
     local = [final_hash(runs(LINE, guard, "sync={strategy: local-sgd, local_steps: 3, replicas: 2}", ranks=n)) for n in (0, 2)]
     tap.point(len(set(local)) == 1 and local[0], "local-sgd: the guard decides alike on 2 ranks", local)
     driven = runs(LINE, guard, "optimizer=lbfgs", "batch.size=200", code=2)

@@ -269,7 +269,10 @@ static inline void rig_ready(rig *r, const test_case *c, int t)
     }
 }
 
-static inline ds_outcome rig_step(rig *r, const test_case *c, int t, bool want_norm)
+typedef bool (*rig_veto)(void *context, double loss, double grad_norm);
+
+static inline ds_outcome rig_any_step(rig *r, const test_case *c, int t, bool want_norm,
+                                      rig_veto veto)
 {
     ds_outcome out = {0};
     ds_step step = {.t = t,
@@ -278,13 +281,19 @@ static inline ds_outcome rig_step(rig *r, const test_case *c, int t, bool want_n
                     .loss = r->loss,
                     .bad = r->bad,
                     .word = ds_world_rank(r->world) == 0 ? 40 + t : -1,
-                    .want_norm = want_norm};
+                    .want_norm = want_norm,
+                    .veto = veto};
     rig_ready(r, c, t);
     if (ds_sync_step(r->sync, &step, &out) != DS_OK) {
         fprintf(stderr, "step: %s\n", ds_last_error());
         ds_session_abort(EXIT_FAILURE);
     }
     return out;
+}
+
+static inline ds_outcome rig_step(rig *r, const test_case *c, int t, bool want_norm)
+{
+    return rig_any_step(r, c, t, want_norm, NULL);
 }
 
 static inline bool same_floats(const float *a, const float *b)

@@ -259,6 +259,43 @@ static void test_bad(const ds_codec_ops *codec, const char *transport)
     ds_arena_destroy(&c.arena);
 }
 
+static bool forbid(void *context, double loss, double grad_norm)
+{
+    (void)context, (void)loss;
+    return isfinite(grad_norm);
+}
+
+/* Coded, summed, and then not taken: forbidden, or infinite where nodes meet (3e38 twice; fp16 cuts
+ * that off). Nothing moves, nothing is remembered. */
+static void test_taken_back(const ds_codec_ops *codec, const char *transport, bool infinite)
+{
+    test_case c;
+    rig r;
+    saved_run before, after;
+    case_open(&c, ds_optim_find("adam"), 9, 0);
+    case_code(&c, codec, 9);
+    c.config.sync.transport = transport;
+    c.config.train.skip_nan = infinite;
+    c.config.train.spike_z = infinite ? 0 : 1;
+    rig_open(&r, world, &c);
+    one_step(&r, &c, 0, false);
+    save(&before, &r, &c);
+    rig_compute(&r, 1, c.samples, 0);
+    const size_t *nodes = r.plan->node_begin + ds_world_rank(world);
+    for (size_t i = 0; i < nodes[1] - nodes[0]; i++)
+        ds_sync_partial(r.sync, i)[3] = infinite ? 3e38f : 1000.0f;
+    ds_outcome out = rig_any_step(&r, &c, 1, false, infinite ? NULL : forbid);
+    save(&after, &r, &c);
+    expect(infinite ? !out.finite : out.finite && out.vetoed, "not taken", transport);
+    expect(same_floats(before.params, after.params), "nothing moves", transport);
+    for (size_t i = 0; i < before.n_states; i++)
+        expect(same_trained(before.state[i], after.state[i]), "nothing is remembered", transport);
+    drop(&before);
+    drop(&after);
+    rig_close(&r);
+    ds_arena_destroy(&c.arena);
+}
+
 /* After a hundred steps with room to spare the scale doubles. */
 static void test_scale(const ds_codec_ops *codec)
 {
@@ -288,6 +325,8 @@ static void test_codec(const ds_codec_ops *codec)
     }
     test_bad(codec, "auto");
     test_bad(codec, "direct");
+    for (int i = 0; i < (codec->limit > 0 ? 2 : 4); i++)
+        test_taken_back(codec, i % 2 == 0 ? "auto" : "direct", i >= 2);
 }
 
 int main(int argc, char **argv)
