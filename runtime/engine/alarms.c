@@ -1,7 +1,7 @@
 /* Signs that training goes wrong, judged on lines of metrics and evaluations. Each cause is said
- * once to people and comes again in metrics.jsonl at most every 50 lines. Thresholds:
- *  exploding    gradient norm above 100 times the median of the last 64 lines and above all of the
- *               first 16: clipping is set at half to ten times the mean norm (Pascanu, Mikolov and
+ * once to people by each process and comes again in metrics.jsonl at most every 50 lines.
+ * Thresholds: exploding    gradient norm above 100 times the median of the last 64 lines and above
+ * all of the first 16: clipping is set at half to ten times the mean norm (Pascanu, Mikolov and
  *               Bengio, ICML 2013, section 3.2); this is ten times the largest of these.
  *  vanishing    a layer's norm below 1e-4 of the last layer's in 10 lines in a row: what six layers
  *               of sigmoids, slope 1/4 at most, leave of it (Glorot and Bengio, AISTATS 2010).
@@ -34,8 +34,9 @@ static DS_PRINTF(5, 6) ds_status
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    if (self->quiet[cause] == 0)
+    if (!self->said[cause])
         ds_log(DS_LOG_WARN, "step %lld: %s", (long long)step, text);
+    self->said[cause] = true;
     self->quiet[cause] = self->lines + ALARMS_QUIET;
     return ds_report_warning(report, step, name[cause], text);
 }
@@ -145,8 +146,8 @@ ds_status alarms_eval(alarms *self, ds_report *report, int64_t step, const char 
     if (self->overfitting < ALARMS_RISES || !(loss > alarms_above * self->eval_best))
         return DS_OK;
     return alarms_ring(self, report, step, ALARM_OVERFITTING,
-                       "over-fitting: the %s loss rose %d times in a row, to %.4g from %.4g at "
+                       "over-fitting: the %s loss rose %lld times in a row, to %.4g from %.4g at "
                        "best, while the training loss fell to %.4g; stop.early, weight_decay, "
                        "dropout or more data",
-                       split, self->overfitting, loss, self->eval_best, train);
+                       split, (long long)self->overfitting, loss, self->eval_best, train);
 }

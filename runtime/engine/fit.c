@@ -25,7 +25,6 @@ typedef struct fit {
     double rate;
     deadline deadline; /* rank 0's */
     bool late;         /* it is the deadline that ends this run */
-    alarms alarms;     /* rank 0's */
     ds_status pending; /* rank 0's own trouble, told with the next word */
     char why[1024];
 } fit;
@@ -117,7 +116,7 @@ static ds_status fit_evaluate_split(fit *self, const char *split, ds_scores *sco
 static void fit_alarm_eval(fit *self, const char *split, double loss)
 {
     ds_report *report = self->spec->report;
-    fit_note(self, alarms_eval(&self->alarms, report, self->trainer->step, split, loss));
+    fit_note(self, alarms_eval(&self->trainer->alarms, report, self->trainer->step, split, loss));
 }
 
 static bool fit_every(int64_t step, int64_t every)
@@ -165,7 +164,7 @@ static void fit_log(fit *self, const ds_outcome *outcome, double lr)
                                        : ds_report_skip(report, t->step, t->why));
         return;
     }
-    alarms_loss(&self->alarms, outcome->loss);
+    alarms_loss(&t->alarms, outcome->loss);
     ds_report_beat(report, t->step, outcome->loss, self->rate);
     if (!fit_every(t->step, t->config->train.log_every))
         return;
@@ -182,7 +181,7 @@ static void fit_log(fit *self, const ds_outcome *outcome, double lr)
         return;
     if (t->config->train.log_layers)
         fit_note(self, ds_report_layers(report, t->step, n, layer));
-    fit_note(self, alarms_line(&self->alarms, report, &facts, n, layer, t->plan->batch));
+    fit_note(self, alarms_line(&t->alarms, report, &facts, n, layer, t->plan->batch));
 }
 
 static ds_status fit_sharpness(fit *self)

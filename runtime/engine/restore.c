@@ -290,6 +290,7 @@ static ds_status restore_counters(ds_trainer *self, const ds_checkpoint *file,
     DS_TRY(restore_stopping(self, file));
     DS_TRY(restore_rate(self, file));
     DS_TRY(restore_skips(self, file));
+    restore_alarms(self, file);
     DS_TRY(restore_history(self, file));
     return restore_lineage(self, file, spec);
 }

@@ -1,4 +1,4 @@
-/* What the spike guard and the count of skipped steps know, out of a checkpoint. */
+/* What the spike guard, the count of skipped steps and the alarms know, out of a checkpoint. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +24,14 @@ static ds_status restore_watch_series(const ds_checkpoint *file, const char *pat
         memcpy(out, saved + all - *n, *n * sizeof *out);
     free(saved);
     return st;
+}
+
+/* Files of older versions have none. */
+void restore_alarms(ds_trainer *self, const ds_checkpoint *file)
+{
+    const ds_attr *attr = ds_checkpoint_attr(file, "alarms");
+    if (attr != NULL && attr->kind == DS_ATTR_TEXT)
+        alarms_restore(&self->alarms, attr->text);
 }
 
 /* A run that went over to the guard, or to skipping (by --set), begins it afresh. */

@@ -213,6 +213,15 @@ static void snapshot_skips(snapshot *self)
     snapshot_vector(self, "/spike/grad_norm", DS_F64, t->spike.n, t->spike.norm);
 }
 
+/* Rank 0's, which lays out the file's attributes. */
+static ds_status snapshot_alarms(snapshot *self)
+{
+    const char *text = NULL;
+    DS_TRY(alarms_text(&self->trainer->alarms, self->arena, &text));
+    snapshot_text(self, "alarms", text);
+    return DS_OK;
+}
+
 /* Which plug-in made the numbers. */
 static ds_status snapshot_problem(snapshot *self)
 {
@@ -254,6 +263,7 @@ static ds_status snapshot_run(snapshot *self)
     snapshot_stopping(self);
     snapshot_rate(self);
     snapshot_skips(self);
+    DS_TRY(snapshot_alarms(self));
     DS_TRY(snapshot_names(self));
     return snapshot_sync(self);
 }

@@ -88,6 +88,7 @@ struct ds_trainer {
     layer_watch *layers;
     sharpness *sharpness;
     spike_guard spike;
+    alarms alarms;
 };
 
 /* The samples of one update: from the run's data, or from memory. */
@@ -210,6 +211,7 @@ ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file,
                               const char *const *set, restore_keys *out) DS_NODISCARD;
 /* restore_watch.c. Local. What steps have been skipped, and what the guard knows. */
 ds_status restore_skips(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
+void restore_alarms(ds_trainer *self, const ds_checkpoint *file);
 /* restore.c. Local. Does this config go on from that file? CHECKPOINT naming the keys. */
 ds_status restore_check(ds_trainer *self, const ds_checkpoint *file,
                         const ds_trainer_spec *spec) DS_NODISCARD;

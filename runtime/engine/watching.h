@@ -41,17 +41,18 @@ bool sharpness_due(const ds_trainer *self);
 /* Collective, between two steps; changes nothing. */
 ds_status sharpness_measure(ds_trainer *self, ds_sharpness_facts *out) DS_NODISCARD;
 
-/* alarms.c: signs that training goes wrong. Rank 0's; what they know is of this process. */
+/* alarms.c: signs that training goes wrong. Rank 0's. */
 enum { ALARMS_NORMS = 64, ALARMS_KINDS = 4 };
 typedef struct alarms {
     double norm[ALARMS_NORMS]; /* of the latest lines of metrics, in a ring */
     int64_t n_norms;
-    double early_norm;                /* the largest of the first lines */
-    int vanishing, dead, overfitting; /* times in a row */
+    double early_norm;                    /* the largest of the first lines */
+    int64_t vanishing, dead, overfitting; /* times in a row */
     double train_sum, train_last, eval_last, eval_best;
     int64_t train_n, evals;
     int64_t lines;               /* of metrics seen */
     int64_t quiet[ALARMS_KINDS]; /* until this line (0: never rung) */
+    bool said[ALARMS_KINDS];     /* on stderr, by this process */
 } alarms;
 /* Local. After each finite step; with a line of metrics (layers may be NULL); after a regular
  * evaluation of the split that is not trained on. Errors: WRITE. */
@@ -60,5 +61,9 @@ ds_status alarms_line(alarms *self, ds_report *report, const ds_step_facts *step
                       const ds_layer_facts *layer, size_t batch) DS_NODISCARD;
 ds_status alarms_eval(alarms *self, ds_report *report, int64_t step, const char *split,
                       double loss) DS_NODISCARD;
+/* alarms_saved.c. Local. All but `said` as a text for the checkpoint, in memory of the arena; and
+ * back, where a text that is not of this form changes nothing. */
+ds_status alarms_text(const alarms *self, ds_arena *arena, const char **out) DS_NODISCARD;
+void alarms_restore(alarms *self, const char *text);
 
 #endif

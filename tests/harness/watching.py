@@ -238,6 +238,20 @@ def warnings(runs):
         said = [line for line in runs.last.err.splitlines() if "descent: warning: step" in line]
         good = found == [] if cause is None else cause in found and len(set(found)) == len(said)
         tap.point(good, f"warnings: {cause or 'none where all is well'}", f"{found} {said[:1]}")
+        if cause is not None:
+            again(runs, case, run)
+
+
+def again(runs, case, whole):
+    """The same warnings where the run ends just before its first one, or in the middle, and goes on: also on stderr, by the new process."""
+    told = [(e["step"], e["cause"], e["text"]) for e in events(whole, "warning")]
+    for cut in sorted({told[0][0] - 1, told[0][0] + 3}):
+        out = runs(*case, "checkpoint.every_steps=0", f"train.max_steps={cut}", ranks=3)
+        runs(*case, "checkpoint.every_steps=0", out=out, ranks=2, args=["--resume"])
+        found = [(e["step"], e["cause"], e["text"]) for e in events(out, "warning")]
+        said = sum("descent: warning: step" in line for line in runs.last.err.splitlines())
+        after = {cause for step, cause, _ in told if step > cut}
+        tap.point(found == told and said == len(after), f"{told[0][1]}: the same after a resume at step {cut}", f"{[f[:2] for f in found]}, {said} on stderr")
 
 
 def main():
