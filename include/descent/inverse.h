@@ -9,8 +9,8 @@
 
 /* Local. Doubles of room that an inverse of (n, n) takes. */
 DS_API size_t ds_inverse_room(size_t n);
-/* Local. a (n, n), dense, becomes its inverse; false where a is not positive definite or not
- * finite (a is then unspecified). The same bits on every CPU. */
+/* Local. a (n, n), dense, becomes its inverse, symmetric to the bit; false where a is not positive
+ * definite or not finite (a is then unspecified). The same bits on every CPU. */
 DS_API bool ds_inverse(size_t n, double *a, double *room);
 
 #endif
