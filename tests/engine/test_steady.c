@@ -4,7 +4,8 @@
  * code (linked in statically) or of cJSON are failures whatever the config; under `kernels: auto`
  * and shared memory so are those of libraries: every layer and every optimizer of the registries is
  * such a case. Other cases let Open MPI take what an MPI_Allreduce takes, or OpenBLAS what it
- * packs. usage: test_steady DIR, one that no other run writes to */
+ * packs. usage: test_steady DIR PLUGIN: a folder that no other run writes to, and faulty.c as a
+ * plug-in of classes */
 #undef _FILE_OFFSET_BITS /* mmap and mmap64 are two functions here; libraries call either */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 
 #include "descent/descent.h"
 #include "descent/optim.h"
+#include "descent/problem.h"
 #include "descent/report.h"
 
 #include "../model/layer_entry.h"
@@ -156,6 +158,12 @@ static const char config[] = "name: steady\n"
                              "lr: {schedule: cosine, warmup_steps: 5}\n"
                              "train: {epochs: 100}\n";
 
+static const char problem[] = "name: steady\n"
+                              "problem: rosenbrock\n"
+                              "batch: {size: 64, shards: 8}\n"
+                              "optimizer: {name: adamw, lr: 0.0001, clip_norm: 1}\n"
+                              "train: {max_steps: 100}\n";
+
 /* Layers as they stand together: groups, padding, shortcuts, heads. */
 static const char together[] =
     "model.layers=[{reshape: {shape: [1, 4, 6]}}, {conv: {channels: 6, kernel: 3, padding: same, "
@@ -185,9 +193,18 @@ static ds_status steps(ds_world *world, ds_trainer *trainer, const char *dir)
     return status;
 }
 
-/* x are whole numbers from 0 to 4, so that they are token ids too. `also`: another edit, or NULL.
- * `strict`: libraries must not either. */
-static bool run(ds_world *world, const char *dir, const char *set, const char *also, bool strict)
+static const char image[] = "model={input: [4, 6], layers: [flatten, {dense: {units: 5}}]}";
+static const char images[] = "model={input: [2, 3, 4], layers: [{conv: {channels: 3, kernel: 2}}, "
+                             "flatten, {dense: {units: 5}}]}";
+
+typedef struct steady_case {
+    const char *set, *also; /* an edit; another, or NULL */
+    bool strict;            /* libraries must not either */
+    enum { NETWORK, FUNCTION, PLUGIN } kind;
+} steady_case;
+
+/* x are whole numbers from 0 to 4, so that they are token ids too. */
+static bool run(ds_world *world, const char *dir, const steady_case *c)
 {
     static float x[SAMPLES * IN];
     static int32_t label[SAMPLES];
@@ -197,18 +214,20 @@ static bool run(ds_world *world, const char *dir, const char *set, const char *a
             x[i * IN + j] = (float)((i * 31 + j * 17 + label[i] * j) % 5);
     }
     const ds_memory_data data = {.n = SAMPLES, .x = x, .label = label, .n_classes = 5};
-    const char *edits[] = {"sync.strategy=exact", set, "sync.replicas=4", also};
-    const ds_trainer_spec spec = {
-        .config = config, .n_set = also != NULL ? 4 : 3, .set = edits, .train = &data};
+    const char *edits[] = {"sync.strategy=exact", c->set, "sync.replicas=4", c->also};
+    const ds_trainer_spec spec = {.config = c->kind == NETWORK ? config : problem,
+                                  .n_set = c->also != NULL ? 4 : 3,
+                                  .set = edits,
+                                  .train = c->kind == FUNCTION ? NULL : &data};
     ds_auto(ds_trainer) trainer = NULL;
     ds_status status = ds_trainer_open(world, &spec, &trainer);
     if (status == DS_OK)
         status = steps(world, trainer, dir);
-    bool good =
-        status == DS_OK && calls[OURS] == 0 && (!strict || calls[OF_MPI] + calls[OF_OTHERS] == 0);
+    bool good = status == DS_OK && calls[OURS] == 0 &&
+                (!c->strict || calls[OF_MPI] + calls[OF_OTHERS] == 0);
     if (ds_world_rank(world) < 2 || !good)
         printf("# rank %d of %d, %.90s: %d steps, calls: %ld ours, %ld MPI's, %ld others'%s%s%s\n",
-               ds_world_rank(world), ds_world_size(world), set, STEPS - WARM, calls[OURS],
+               ds_world_rank(world), ds_world_size(world), c->set, STEPS - WARM, calls[OURS],
                calls[OF_MPI], calls[OF_OTHERS], good ? "" : " WRONG ", good ? "" : first,
                status == DS_OK ? "" : ds_last_error());
     if (status != DS_OK)
@@ -232,37 +251,56 @@ static int walk(ds_world *world, const char *dir)
                      "model.layers=[{dense: {units: 24}}, {reshape: {shape: [%s]}}, %s, flatten, "
                      "{dense: {units: 5}}]",
                      layer_input(ops), entry);
-        bad += !run(world, dir, set, NULL, true);
+        bad += !run(world, dir, &(steady_case){set, NULL, true, NETWORK});
     }
     for (size_t i = 0; ds_optim_at(i) != NULL; i++) {
         snprintf(set, sizeof set, "optimizer={name: %s}", ds_optim_at(i)->name);
         if (ds_optim_at(i)->reach != DS_REACH_MODEL) /* those take whole data sets, line searches */
-            bad += !run(world, dir, set, together, true);
+            bad += !run(world, dir, &(steady_case){set, together, true, NETWORK});
     }
     return bad;
 }
 
+/* Every function, and a plug-in. */
+static int walk_problems(ds_world *world, const char *dir, const char *plugin)
+{
+    char set[512];
+    int bad = 0;
+    for (size_t i = 0; ds_problem_at(i) != NULL; i++) {
+        if (strcmp(ds_problem_at(i)->name, "plugin") == 0)
+            continue;
+        snprintf(set, sizeof set, "problem={name: %s, noise: 1}", ds_problem_at(i)->name);
+        bad += !run(world, dir, &(steady_case){set, NULL, true, FUNCTION});
+    }
+    snprintf(set, sizeof set, "problem={plugin: '%s', input: [24], targets: 5}", plugin);
+    return bad + !run(world, dir, &(steady_case){set, NULL, true, PLUGIN});
+}
+
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *set;
-        bool strict;
-    } cases[] = {{"sync.strategy=exact", true},
-                 {"sync.strategy=allreduce", false},
-                 {"sync={strategy: local-sgd, local_steps: 3}", false},
-                 {"sync={strategy: local-sgd, optimizer_state: average}", false},
-                 {"sync={strategy: post-local, local_after: 6}", false},
-                 {"sync={strategy: diloco, local_steps: 5}", false},
-                 {"sync.bucket=16 KiB", true},
-                 {"batch.accumulate=4", true},
-                 {"optimizer={name: muon, ema: 0.9, l2: 0.001}", true},
-                 {"optimizer={name: lamb, groups: [{match: '*/bias', l1: 1}]}", true},
-                 {"sync={compress: fp16}", true},
-                 {"sync={compress: int8, transport: direct, overlap: true}", false},
-                 {"train={epochs: 9, log_layers: true, spike: {window: 4}}", true},
-                 {"compute.precision=bf16", true},
-                 {together, true},
-                 {"compute.kernels=openblas", false}};
+    static const steady_case cases[] = {
+        {"sync.strategy=exact", NULL, true, NETWORK},
+        {"sync.strategy=allreduce", NULL, false, NETWORK},
+        {"sync={strategy: local-sgd, local_steps: 3}", NULL, false, NETWORK},
+        {"sync={strategy: local-sgd, optimizer_state: average}", NULL, false, NETWORK},
+        {"sync={strategy: post-local, local_after: 6}", NULL, false, NETWORK},
+        {"sync={strategy: diloco, local_steps: 5}", NULL, false, NETWORK},
+        {"sync.bucket=16 KiB", NULL, true, NETWORK},
+        {"batch.accumulate=4", NULL, true, NETWORK},
+        {"optimizer={name: muon, ema: 0.9, l2: 0.001}", NULL, true, NETWORK},
+        {"optimizer={name: lamb, groups: [{match: '*/bias', l1: 1}]}", NULL, true, NETWORK},
+        {"sync={compress: fp16}", NULL, true, NETWORK},
+        {"sync={compress: int8, transport: direct, overlap: true}", NULL, false, NETWORK},
+        {"train={epochs: 9, log_layers: true, spike: {window: 4}}", NULL, true, NETWORK},
+        {"loss={name: cross_entropy, class_weights: balanced}", NULL, true, NETWORK},
+        {"loss={name: cross_entropy, class_weights: [1, 0.5, 0, 2, 3]}", "batch.accumulate=2", true,
+         false},
+        {"data.augment={flip: true, shift: 2, noise: 0.1}", image, true, NETWORK},
+        {"data.augment={flip: true, shift: 1}", images, true, NETWORK},
+        {"sync={compress: int8}", "train={epochs: 9, spike: {window: 2, z: 0.1}}", true, NETWORK},
+        {"compute.precision=bf16", NULL, true, NETWORK},
+        {together, NULL, true, NETWORK},
+        {"compute.kernels=openblas", NULL, false, NETWORK}};
     void *warm[FRAMES];
     ds_world *world = NULL;
     int bad = 0;
@@ -270,12 +308,12 @@ int main(int argc, char **argv)
     inside = 1;
     backtrace(warm, FRAMES); /* loads libgcc */
     inside = 0;
-    if (argc != 2 || (mkdir(argv[1], 0777) != 0 && errno != EEXIST) ||
+    if (argc != 3 || (mkdir(argv[1], 0777) != 0 && errno != EEXIST) ||
         ds_world_create(MPI_COMM_WORLD, &world) != DS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        bad += !run(world, argv[1], cases[i].set, NULL, cases[i].strict);
-    bad += walk(world, argv[1]);
+        bad += !run(world, argv[1], &cases[i]);
+    bad += walk(world, argv[1]) + walk_problems(world, argv[1], argv[2]);
     ds_world_destroy(&world);
     MPI_Finalize();
     return bad > 0;
