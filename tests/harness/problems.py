@@ -1,6 +1,7 @@
 """Problems that are not networks. Functions: values and slopes by the formulas below, gradcheck of each on 1 and 3 ranks, l-bfgs and newton,
 the same bits on 1 to 4 ranks and across a resume, the trajectory; races. Plug-ins: the example's published fit, a linear regression equal to a dense
-layer's, and every way to go wrong. usage: problems.py DESCENT SOURCE_ROOT"""
+layer's, and every way to go wrong.
+usage: problems.py DESCENT SOURCE_ROOT SHIM"""
 import csv
 import json
 import math
@@ -266,6 +267,13 @@ def faults(folder, config, builder):
         tap.point(good, f"plug-in: {name}, {ranks or 1} ranks", done.errors()[0][:230] if good else done)
     done = program.run("train", config, "--out", folder / "fault", "--overwrite", *sets("problem.options.fault=nan", "problem.options.at=3", "train.on_nan=skip"), ranks=2)
     tap.point(done.code in (0, 5) and len(events(folder / "fault", "skip")) >= 5, "plug-in: nan, skipped", f"{len(events(folder / 'fault', 'skip'))} skipped")
+    for rank in (0, 1):  # the file is on two hosts of three
+        env = {"LD_PRELOAD": str(pathlib.Path(sys.argv[3]).resolve()), "SHIM_RANK": str(rank), "SHIM_DENY": "libfaulty.so"}
+        alone = Program(program.binary)
+        alone.command = lambda words, n: ["mpirun", "--oversubscribe", "-n", str(n), "/usr/bin/env", *(f"{k}={v}" for k, v in env.items()), program.binary, *map(str, words)]
+        done = alone.run("train", config, "--out", folder / "fault", "--overwrite", ranks=3, timeout=60)
+        good = done.code == 2 and len(done.errors()) == 1 and re.search(rf"rank {rank} of 3 on .*libfaulty\.so: cannot open", done.err) and done.seconds < 10
+        tap.point(good, f"plug-in: absent on rank {rank} of 3 only", done.errors()[0] if good else done)
     for name, edit, words in (("no data", "data={}", "learns from samples: expected a source in data.train"), ("no input", "problem={plugin: ./libfaulty.so, targets: 2}", "'input' is missing, expected the shape of a sample"),
                               ("targets", "problem.targets=3", "has targets: 3, the training data have 2 target columns"), ("input", "problem.input=[4]", "4")):
         done = program.run("train", config, "--out", folder / "fit", "--overwrite", *sets(edit), cwd=folder)

@@ -19,7 +19,8 @@ static ds_status plugin_file_hash(const char *path, uint64_t *out)
     DS_TRY(ds_hash_create(&hash));
     struct stat kind;
     DS_CHECK(stat(path, &kind) != 0 || S_ISREG(kind.st_mode), DS_ERR_USAGE,
-             "plug-in %s: is no regular file, expected a shared object", path);
+             "plug-in %s: cannot read: is %s, expected a shared object", path,
+             S_ISDIR(kind.st_mode) ? "a directory" : "no regular file");
     FILE *file = fopen(path, "rb");
     DS_CHECK(file != NULL, DS_ERR_USAGE, "plug-in %s: cannot open: %s", path, strerror(errno));
     while ((n = fread(piece, 1, sizeof piece, file)) > 0)
