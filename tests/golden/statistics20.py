@@ -45,9 +45,10 @@ SAMPLES, SHARDS, STEPS = 26, 4, 20
 tap = Tap()
 
 
-def data(path):
+def data(path, zeros=0):
     draw = numpy.random.default_rng(3)
     x = draw.normal(size=(SAMPLES, 24)).round(4)
+    x[:, 24 - zeros:] = 0
     y = numpy.stack([x[:, ::3].sum(1) / 3, numpy.cos(x[:, 1::3]).sum(1) / 3], 1).round(4)
     head = ",".join([*(f"x{i}" for i in range(24)), "a", "b"])
     numpy.savetxt(path, numpy.hstack([x, y]), delimiter=",", header=head, comments="", fmt="%.4f")
@@ -227,6 +228,17 @@ def otherwise(program, folder, name, edit):
     return checkpoints(out) if done.code == 0 else tap.point(False, f"{name} with {edit}", done) or []
 
 
+def dead_group(program, folder):
+    """A group that sees zeros only has no factor to invert: it stays, the other one learns."""
+    data(folder.path / "train.csv", 12)
+    config, out = folder.path / "dead.yaml", folder.path / "dead"
+    config.write_text(KFC.replace("padding: 1, activation", "padding: 1, groups: 2, activation").replace("weight_decay: 0.001", "weight_decay: 0"))
+    done = program.train(config, out, "--quiet", ranks=2)
+    first, *_, last = map(parameters, checkpoints(out)) if done.code == 0 else ({"conv1/weight": numpy.zeros(6)}, ) * 2
+    moved = numpy.abs(last["conv1/weight"] - first["conv1/weight"]).reshape(6, -1).max(1)
+    tap.point(done.code == 0 and min(moved[:3]) > 1e-3 and max(moved[3:]) == 0, "k-fac: a dead group stays, the other learns", moved if done.code == 0 else done)
+
+
 def nets():
     nn = torch.nn
     dense = dict(dense1=nn.Linear(24, 18), tanh1=nn.Tanh(), dense2=nn.Linear(18, 7, bias=False), tanh2=nn.Tanh(), dense3=nn.Linear(7, 2))
@@ -257,6 +269,7 @@ def main():
         kfac("k-fac, convolutions and positions", conv, 0.002, [files for files in runs if files], x, y)
         same = final_hash(folder.path / "kfc1"), final_hash(folder.path / "kfc-ref")
         tap.point(len(set(same)) == 1, "kfc: plain loops give the same bits", same)
+        dead_group(program, folder)
     tap.done()
 
 
