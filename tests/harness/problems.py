@@ -246,7 +246,7 @@ def classes(folder, builder):
 def faults(folder, config, builder):
     for name, flags in (("abi", "-DFAULTY_ABI=99"), ("bytes", "-DFAULTY_BYTES=8"), ("symbol", "-DFAULTY_SYMBOL=other_plugin"), ("undefined", "-Dcalloc=no_such")):
         builder.build(root / "tests/harness/faulty.c", name, flags, *(["-Wno-implicit-function-declaration", "-Wno-int-conversion", "-w"] if name == "undefined" else []))
-    cases = [("another version", {"abi": ()}, 2, "made for version 99 of descent/plugin.h, this program has version 1", 0),
+    cases = [("another version", {"abi": ()}, 2, "made for version 99 of descent/plugin.h, this program has version 1", 3),
              ("another size", {"bytes": ()}, 2, "has 8 bytes, expected", 0), ("no symbol", {"symbol": ()}, 2, "no symbol descent_plugin", 2),
              ("a symbol that is nowhere", {"undefined": ()}, 2, "cannot load:", 0),
              ("open says no", {"faulty": ("fault=open",)}, 2, "plug-in faulty: open failed (2): asked not to open", 3),
