@@ -20,8 +20,10 @@ struct driver {
     float *means; /* (n) statistics of the point last asked for; NULL: the model has none */
     int word;     /* rank 0's, of the step's first question */
     int asked;
-    bool took;   /* the step has asked at a point whose numbers were finite: means are its own */
-    bool forget; /* the state is of another objective */
+    bool lost;     /* the step's first question had no finite answer */
+    int bad_shard; /* then: which shard is to blame, or -1 */
+    bool took;     /* the step has asked at a point whose numbers were finite: means are its own */
+    bool forget;   /* the state is of another objective */
 };
 
 static double drive_dot(ds_drive *drive, const float *a, const float *b)
@@ -69,8 +71,11 @@ static ds_status drive_ask(ds_drive *drive, const float *w, double *loss, float 
                     .word = d->wish->word};
     ds_watch_note(t->world, DS_PHASE_EXCHANGE, t->step);
     DS_TRY(ds_sync_step(t->sync, &step, &outcome));
-    if (d->asked++ == 0)
+    if (d->asked++ == 0) {
         d->word = outcome.word;
+        d->lost = !outcome.finite;
+        d->bad_shard = outcome.bad_shard;
+    }
     *loss = outcome.finite ? outcome.loss + penalty : (double)INFINITY;
     if (!outcome.finite)
         return ds_agree(t->world, mine);
@@ -93,6 +98,17 @@ static void drive_move(const ds_trainer *self)
     }
 }
 
+/* Optimizers give up where a step has no finite point to begin at: the culprits are named. */
+static ds_status drive_gives_up(ds_trainer *self, ds_status status)
+{
+    const driver *d = self->driver;
+    if (status != DS_ERR_DIVERGED || !d->lost)
+        return status;
+    DS_TRY(diagnose_step(self, d->batch, d->bad_shard, sizeof self->why, self->why));
+    return DS_FAIL(DS_ERR_DIVERGED, "%s: not finite where a step begins: %s",
+                   self->config->optimizer->name, self->why);
+}
+
 ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome)
 {
@@ -103,13 +119,14 @@ ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wis
     d->batch = batch;
     d->wish = wish;
     d->asked = 0;
+    d->lost = false;
     d->took = false;
     d->word = wish->word;
     drive->fresh = self->step == 0 || d->forget || batch->x != NULL;
     d->forget = batch->x != NULL;
     drive->done = false;
     memcpy(drive->w, ds_trainer_params(self), drive->n * sizeof *drive->w);
-    DS_TRY(config->optimizer->drive(config->optimizer_options, drive));
+    DS_TRY(drive_gives_up(self, config->optimizer->drive(config->optimizer_options, drive)));
     drive_move(self);
     DS_TRY(ds_sync_load(self->sync, drive->w));
     if (d->asked == 0)
