@@ -7,17 +7,36 @@
 #include "descent/kernels.h"
 
 enum {
-    NATIVE_AHEAD = 32,       /* rows of a strided b fetched ahead */
+    NATIVE_AHEAD = 32,       /* rows of a panel of b fetched ahead of a tile */
+    NATIVE_ROWS_AHEAD = 8,   /* whole rows of a turned a fetched ahead of packing */
     NATIVE_DEPTH = DS_CHAIN, /* of k at a time */
+    NATIVE_STRETCH = 8,      /* of k between two looks at what to fetch */
     NATIVE_WIDTH = 32,       /* columns of a panel of b: dst[p * 32 + j] */
     NATIVE_HEIGHT = 16,      /* floats a step of k takes in a panel of a: dst[p * 16 + i] */
     NATIVE_MAX_ROWS = 14     /* rows of c that any tile computes at a time */
 };
 
+/* Memory that the next panel will read, fetched into the second-level cache line by line while a
+ * tile computes: `rows` rows of `width` floats, `pitch` apart. */
+typedef struct ds_native_fetch {
+    const float *at;
+    size_t width, pitch, rows;
+    size_t column; /* of the row at hand, where the next line begins */
+    size_t pace;   /* lines a NATIVE_STRETCH of k; 0: nothing to fetch */
+} ds_native_fetch;
+
 /* c (rows, width) = [c +] a b over k <= NATIVE_DEPTH: a packed, b rows every ldb floats. The chain
  * starts from zero; c is added at the end. */
-typedef void ds_native_tile(size_t k, const float *a, const float *b, size_t ldb, float *c,
-                            size_t ldc, bool add);
+typedef struct ds_native_job {
+    size_t k;
+    const float *a, *b;
+    size_t ldb;
+    float *c;
+    size_t ldc;
+    bool add;
+    ds_native_fetch *fetch;
+} ds_native_job;
+typedef void ds_native_tile(const ds_native_job *job);
 
 /* What one instruction set has: tiles of r rows at index r - 1, of 32 and of 16 columns. */
 typedef struct ds_native_isa {

@@ -8,14 +8,15 @@
 #define AVX2 __attribute__((target("avx2,fma")))
 
 AVX2 __attribute__((always_inline)) static inline void
-native_avx2_tile(const int rows, size_t k, const float *a, const float *b, size_t ldb, float *c,
-                 size_t ldc, bool add)
+native_avx2_tile(const int rows, size_t column, const ds_native_job *job)
 {
+    const float *a = job->a, *b = job->b + column;
+    float *c = job->c + column;
     __m256 sum[6][2];
     NATIVE_UNROLL
     for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm256_setzero_ps();
-    for (size_t p = 0; p < k; p++, a += NATIVE_HEIGHT, b += ldb) {
+    for (size_t p = 0; p < job->k; p++, a += NATIVE_HEIGHT, b += job->ldb) {
         __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
         NATIVE_UNROLL
         for (int r = 0; r < rows; r++) {
@@ -25,23 +26,22 @@ native_avx2_tile(const int rows, size_t k, const float *a, const float *b, size_
         }
     }
     NATIVE_UNROLL
-    for (int r = 0; r < rows; r++, c += ldc)
+    for (int r = 0; r < rows; r++, c += job->ldc)
         for (int v = 0; v < 2; v++)
-            _mm256_storeu_ps(c + 8 * v, add ? _mm256_add_ps(_mm256_loadu_ps(c + 8 * v), sum[r][v])
+            _mm256_storeu_ps(c + 8 * v, job->add
+                                            ? _mm256_add_ps(_mm256_loadu_ps(c + 8 * v), sum[r][v])
                                             : sum[r][v]);
 }
 
-#define TILE(rows)                                                                                 \
-    AVX2 static void native_avx2_narrow_##rows(size_t k, const float *a, const float *b,           \
-                                               size_t ldb, float *c, size_t ldc, bool add)         \
-    {                                                                                              \
-        native_avx2_tile(rows, k, a, b, ldb, c, ldc, add);                                         \
-    }                                                                                              \
-    AVX2 static void native_avx2_wide_##rows(size_t k, const float *a, const float *b, size_t ldb, \
-                                             float *c, size_t ldc, bool add)                       \
-    {                                                                                              \
-        native_avx2_tile(rows, k, a, b, ldb, c, ldc, add);                                         \
-        native_avx2_tile(rows, k, a, b + 16, ldb, c + 16, ldc, add);                               \
+#define TILE(rows)                                                       \
+    AVX2 static void native_avx2_narrow_##rows(const ds_native_job *job) \
+    {                                                                    \
+        native_avx2_tile(rows, 0, job);                                  \
+    }                                                                    \
+    AVX2 static void native_avx2_wide_##rows(const ds_native_job *job)   \
+    {                                                                    \
+        native_avx2_tile(rows, 0, job);                                  \
+        native_avx2_tile(rows, 16, job);                                 \
     }
 TILE(1)
 TILE(2)

@@ -61,3 +61,36 @@ void ds_native_pack_plain(const ds_operand *self, size_t row, size_t rows, size_
     else
         native_turn(rows, n, m->data + row * m->ld + depth, m->ld, dst, width);
 }
+
+/* n <= 16 floats, in two overlapping runs of eight where there are so many. */
+static inline void native_copy_few(size_t n, const float *from, float *to)
+{
+    if (n >= 8) {
+        memcpy(to, from, 8 * sizeof *to);
+        memcpy(to + n - 8, from + n - 8, 8 * sizeof *to);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
+DS_SIMD
+static void native_copy_rows(size_t rows, size_t n, const float *src, size_t ld,
+                             const size_t *begin, size_t tiles, float *dst)
+{
+    for (size_t p = 0; p < n; p++, src += ld, dst += NATIVE_HEIGHT) {
+        for (size_t i = 0; i < rows; i += 16)
+            __builtin_prefetch(src + NATIVE_ROWS_AHEAD * ld + i);
+        for (size_t t = 0; t < tiles; t++)
+            native_copy_few(begin[t + 1] - begin[t], src + begin[t], dst + t * NATIVE_TILE);
+    }
+}
+
+void ds_native_copy_tiles(const ds_native_matrix *m, const ds_native_part *part, size_t tiles,
+                          float *dst)
+{
+    size_t begin[NATIVE_TILES + 1];
+    ds_native_begins(part->rows, tiles, begin);
+    native_copy_rows(part->rows, part->n, m->data + part->depth * m->ld + part->row, m->ld, begin,
+                     tiles, dst);
+}

@@ -4,29 +4,24 @@
 
 #include "native.h"
 
-static void native_plain_row(size_t width, size_t k, const float *a, const float *b, size_t ldb,
-                             float *c, bool add)
+static void native_plain_row(size_t width, const ds_native_job *job)
 {
     float sum[NATIVE_WIDTH] = {0};
-    for (size_t p = 0; p < k; p++)
+    for (size_t p = 0; p < job->k; p++)
         for (size_t j = 0; j < width; j++)
-            sum[j] = fmaf(a[p * NATIVE_HEIGHT], b[p * ldb + j], sum[j]);
+            sum[j] = fmaf(job->a[p * NATIVE_HEIGHT], job->b[p * job->ldb + j], sum[j]);
     for (size_t j = 0; j < width; j++)
-        c[j] = add ? c[j] + sum[j] : sum[j];
+        job->c[j] = job->add ? job->c[j] + sum[j] : sum[j];
 }
 
-static void native_plain_wide(size_t k, const float *a, const float *b, size_t ldb, float *c,
-                              size_t ldc, bool add)
+static void native_plain_wide(const ds_native_job *job)
 {
-    (void)ldc;
-    native_plain_row(NATIVE_WIDTH, k, a, b, ldb, c, add);
+    native_plain_row(NATIVE_WIDTH, job);
 }
 
-static void native_plain_narrow(size_t k, const float *a, const float *b, size_t ldb, float *c,
-                                size_t ldc, bool add)
+static void native_plain_narrow(const ds_native_job *job)
 {
-    (void)ldc;
-    native_plain_row(NATIVE_WIDTH / 2, k, a, b, ldb, c, add);
+    native_plain_row(NATIVE_WIDTH / 2, job);
 }
 
 const ds_native_isa ds_native_plain = {

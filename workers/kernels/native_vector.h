@@ -9,49 +9,71 @@
 
 #include "native.h"
 
+TARGET __attribute__((always_inline)) static inline void native_vector_fetch(ds_native_fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->pace && fetch->rows > 0; i++) {
+        _mm_prefetch((const char *)(fetch->at + fetch->column), _MM_HINT_T1);
+        fetch->column += 16;
+        if (fetch->column < fetch->width)
+            continue;
+        fetch->column = 0;
+        fetch->at += fetch->pitch;
+        fetch->rows--;
+    }
+}
+
 TARGET __attribute__((always_inline)) static inline void
-native_vector_tile(const int rows, const int vectors, size_t k, const float *a, const float *b,
-                   size_t ldb, float *c, size_t ldc, bool add)
+native_vector_tile(const int rows, const int vectors, const ds_native_job *job)
 {
     __m512 sum[NATIVE_MAX_ROWS][2];
+    const float *a = job->a, *b = job->b;
+    const size_t ldb = job->ldb, ldc = job->ldc, k = job->k;
+    float *c = job->c, *ahead = c;
+    size_t left = (size_t)rows;
     NATIVE_UNROLL
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
-        _mm_prefetch((const char *)(c + (size_t)r * ldc), _MM_HINT_T0);
-        if (vectors > 1)
-            _mm_prefetch((const char *)(c + (size_t)r * ldc + 16), _MM_HINT_T0);
-    }
-    for (size_t p = 0; p < k; p++, a += NATIVE_HEIGHT, b += ldb) {
-        FACTOR b0 = (FACTOR)_mm512_loadu_ps(b);
-        FACTOR b1 = vectors > 1 ? (FACTOR)_mm512_loadu_ps(b + 16) : b0;
-        _mm_prefetch((const char *)(b + NATIVE_AHEAD * ldb), _MM_HINT_T0);
-        if (vectors > 1)
-            _mm_prefetch((const char *)(b + NATIVE_AHEAD * ldb + 16), _MM_HINT_T0);
-        NATIVE_UNROLL
-        for (int r = 0; r < rows; r++) {
-            FACTOR x = (FACTOR)_mm512_set1_ps(a[r]);
-            sum[r][0] = MULTIPLY_ADD(sum[r][0], x, b0);
+    for (size_t p = 0; p < k;) {
+        size_t end = p + NATIVE_STRETCH < k ? p + NATIVE_STRETCH : k;
+        if (left > 0) {
+            _mm_prefetch((const char *)ahead, _MM_HINT_T0);
             if (vectors > 1)
-                sum[r][1] = MULTIPLY_ADD(sum[r][1], x, b1);
+                _mm_prefetch((const char *)(ahead + 16), _MM_HINT_T0);
+            ahead += ldc;
+            left--;
+        }
+        native_vector_fetch(job->fetch);
+        for (; p < end; p++, a += NATIVE_HEIGHT, b += ldb) {
+            FACTOR b0 = (FACTOR)_mm512_loadu_ps(b);
+            FACTOR b1 = vectors > 1 ? (FACTOR)_mm512_loadu_ps(b + 16) : b0;
+            _mm_prefetch((const char *)(b + NATIVE_AHEAD * ldb), _MM_HINT_T0);
+            if (vectors > 1)
+                _mm_prefetch((const char *)(b + NATIVE_AHEAD * ldb + 16), _MM_HINT_T0);
+            NATIVE_UNROLL
+            for (int r = 0; r < rows; r++) {
+                FACTOR x = (FACTOR)_mm512_set1_ps(a[r]);
+                sum[r][0] = MULTIPLY_ADD(sum[r][0], x, b0);
+                if (vectors > 1)
+                    sum[r][1] = MULTIPLY_ADD(sum[r][1], x, b1);
+            }
         }
     }
     NATIVE_UNROLL
     for (int r = 0; r < rows; r++, c += ldc)
         for (int v = 0; v < vectors; v++)
-            _mm512_storeu_ps(c + 16 * v, add ? _mm512_add_ps(_mm512_loadu_ps(c + 16 * v), sum[r][v])
+            _mm512_storeu_ps(c + 16 * v, job->add
+                                             ? _mm512_add_ps(_mm512_loadu_ps(c + 16 * v), sum[r][v])
                                              : sum[r][v]);
 }
 
-#define TILE(rows)                                                                             \
-    TARGET static void native_vector_wide_##rows(size_t k, const float *a, const float *b,     \
-                                                 size_t ldb, float *c, size_t ldc, bool add)   \
-    {                                                                                          \
-        native_vector_tile(rows, 2, k, a, b, ldb, c, ldc, add);                                \
-    }                                                                                          \
-    TARGET static void native_vector_narrow_##rows(size_t k, const float *a, const float *b,   \
-                                                   size_t ldb, float *c, size_t ldc, bool add) \
-    {                                                                                          \
-        native_vector_tile(rows, 1, k, a, b, ldb, c, ldc, add);                                \
+#define TILE(rows)                                                           \
+    TARGET static void native_vector_wide_##rows(const ds_native_job *job)   \
+    {                                                                        \
+        native_vector_tile(rows, 2, job);                                    \
+    }                                                                        \
+    TARGET static void native_vector_narrow_##rows(const ds_native_job *job) \
+    {                                                                        \
+        native_vector_tile(rows, 1, job);                                    \
     }
 TILE(1)
 TILE(2)
