@@ -82,6 +82,8 @@ struct ds_kernels {
     /* NULL: this table has none. */
     ds_status (*product)(const ds_product *call);
     const ds_kernels *bf16; /* the same with products of bfloat16; NULL: there is none */
+    /* True where the bits of a product's rows do not depend on how many there are. */
+    bool rows_alone;
     /* True where a product packs a transposed b anew each time: turning b once then pays. */
     bool packs_b;
     /* Local. b (cols, rows) = a (rows, cols) transposed. */

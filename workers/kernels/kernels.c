@@ -26,16 +26,18 @@ static const ds_kernels kernels_native_bf16 = {.name = "bf16",
                                                .help = "own products of bfloat16",
                                                .gemm = ds_gemm_bf16,
                                                .product = ds_product_bf16,
+                                               .rows_alone = true,
                                                .packs_b = true,
                                                FAST};
 static const ds_kernels kernels_ref_bf16 = {.name = "ref-bf16",
                                             .help = "products of bfloat16 in plain loops",
                                             .gemm = ds_gemm_ref_bf16,
                                             .product = ds_product_ref_bf16,
+                                            .rows_alone = true,
                                             REF};
 
-#define NATIVE                                                             \
-    .gemm = ds_gemm_native, .product = ds_product_native, .packs_b = true, \
+#define NATIVE                                                                                 \
+    .gemm = ds_gemm_native, .product = ds_product_native, .rows_alone = true, .packs_b = true, \
     .bf16 = &kernels_native_bf16, FAST
 
 static const ds_kernels kernels_table[] = {
@@ -45,6 +47,7 @@ static const ds_kernels kernels_table[] = {
      .help = "plain loops, what native products are held against (slow)",
      .gemm = ds_gemm_ref,
      .product = ds_product_ref,
+     .rows_alone = true,
      .bf16 = &kernels_ref_bf16,
      REF},
     {.name = "openblas", .help = "OpenBLAS for all products", .gemm = ds_gemm_openblas, FAST},

@@ -251,6 +251,7 @@ const ds_layer_ops ds_layer_dense = {
     .help = "fully connected, on the flattened sample or on each position",
     .options = options,
     .options_size = sizeof(dense_options),
+    .alone = true,
     .prepare = dense_prepare,
     .forward = dense_forward,
     .backward = dense_backward,

@@ -65,11 +65,28 @@ ds_status ds_workspace_layer(const ds_workspace *self, size_t l, const float *pa
 
 /* ---- forward -------------------------------------------------------------------------------- */
 
+/* Shards from s on that go through layer l in one call, with the same bits: where rows do not hang
+ * on each other, all that lie side by side (weights are then read and packed once for them). Their
+ * rows, and where the next call begins. */
+static ds_shard pass_group(const ds_workspace *self, const ds_pass *pass, size_t l, int *s)
+{
+    ds_shard group = pass->shard[(*s)++];
+    bool alone = self->spec.model->layer[l].ops->alone && self->spec.kernels->rows_alone;
+    for (; alone && *s < pass->hi - pass->lo; (*s)++) {
+        const ds_shard *next = &pass->shard[*s];
+        if (next->first_row != group.first_row + group.rows)
+            break;
+        group.rows += next->rows;
+    }
+    return group;
+}
+
 static ds_status pass_forward(const ds_workspace *self, const float *params, const ds_pass *pass)
 {
     for (size_t l = 0; l < self->spec.model->n_layers; l++)
-        for (int s = 0; s < pass->hi - pass->lo; s++) {
-            ds_rows rows = ds_workspace_rows(self, l, 0, pass->step, &pass->shard[s]);
+        for (int s = 0; s < pass->hi - pass->lo;) {
+            ds_shard group = pass_group(self, pass, l, &s);
+            ds_rows rows = ds_workspace_rows(self, l, 0, pass->step, &group);
             DS_TRY(ds_workspace_layer(self, l, params, &rows));
         }
     return DS_OK;
@@ -272,8 +289,9 @@ static ds_status pass_shards(const ds_workspace *self, const float *params, cons
                              size_t l, int side, pass_part *part)
 {
     bool filled = false;
-    for (int s = 0; s < pass->hi - pass->lo; s++) {
-        ds_rows rows = ds_workspace_rows(self, l, side, pass->step, &pass->shard[s]);
+    for (int s = 0; s < pass->hi - pass->lo;) {
+        ds_shard group = pass_group(self, pass, l, &s);
+        ds_rows rows = ds_workspace_rows(self, l, side, pass->step, &group);
         DS_TRY(part(self, l, params, &rows, &filled));
         pass_poll(pass);
     }
