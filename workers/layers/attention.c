@@ -7,12 +7,13 @@
  * copied together first. 4 T^2 C flops forward, 10 backward, half of it when causal; 3 + 7 T C
  * floats copied. */
 #include <math.h>
-#include <string.h>
 
 #include "descent/layer.h"
 #include "descent/simd.h"
 
-enum { ATTENTION_BLOCK = 64, ATTENTION_LANES = 16 };
+#include "attention_rows.h"
+
+enum { ATTENTION_BLOCK = 64 };
 
 typedef struct attention_options {
     int64_t heads;
@@ -73,22 +74,6 @@ static ds_status attention_prepare(ds_layer *self, ds_layer_builder *builder)
 /* ---- a head's rows ------------------------------------------------------------------------------
  */
 
-DS_SIMD static void attention_gather(size_t n, size_t d, const float *from, size_t pitch,
-                                     float *restrict to)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++)
-            to[i * d + j] = from[i * pitch + j];
-}
-
-DS_SIMD static void attention_scatter(size_t n, size_t d, const float *from, float *restrict to,
-                                      size_t pitch)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++)
-            to[i * pitch + j] = from[i * d + j];
-}
-
 /* Where head h of row r lies, its rows gathered. */
 static attention_head attention_open(const ds_layer *self, const ds_rows *rows, size_t r, size_t h)
 {
@@ -115,9 +100,9 @@ static attention_head attention_open(const ds_layer *self, const ds_rows *rows, 
                            .over = kept + positions,
                            .ldp = ldp};
     const float *x = rows->x + r * rows->x_stride + h * d;
-    attention_gather(positions, d, x, 3 * width, head.q);
-    attention_gather(positions, d, x + width, 3 * width, head.k);
-    attention_gather(positions, d, x + 2 * width, 3 * width, head.v);
+    attention_move(positions, d, x, 3 * width, head.q, d);
+    attention_move(positions, d, x + width, 3 * width, head.k, d);
+    attention_move(positions, d, x + 2 * width, 3 * width, head.v, d);
     return head;
 }
 
@@ -137,54 +122,12 @@ static size_t attention_blocks(const attention_head *head)
 /* ---- weights ------------------------------------------------------------------------------------
  */
 
-/* 2^x for x <= 0, 0 below -125: x = n + f, |f| <= 1/2; 2^f by a polynomial, error 9e-8. */
-static inline float attention_power(float x)
-{
-    float at = x < -125.0f ? -125.0f : x;
-    float shifted = at + 12582912.0f; /* 1.5 x 2^23: the nearest integer in the low bits */
-    float f = at - (shifted - 12582912.0f);
-    uint32_t n, bits;
-    memcpy(&n, &shifted, sizeof n);
-    float e = 1.326472690e-3f;
-    e = e * f + 9.671512661e-3f;
-    e = e * f + 5.550733744e-2f;
-    e = e * f + 2.402224208e-1f;
-    e = e * f + 6.931469776e-1f;
-    e = e * f + 1.0f;
-    bits = (n - 0x4b400000u + 127u) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return x < -125.0f ? 0.0f : e * power;
-}
-
-/* The largest of n (a multiple of the lanes) scores. */
-static inline float attention_top(size_t n, const float *s)
-{
-    float lane[ATTENTION_LANES];
-    memcpy(lane, s, sizeof lane);
-    for (size_t j = ATTENTION_LANES; j < n; j += ATTENTION_LANES)
-        for (size_t l = 0; l < ATTENTION_LANES; l++)
-            lane[l] = s[j + l] > lane[l] ? s[j + l] : lane[l];
-    for (size_t l = 1; l < ATTENTION_LANES; l++)
-        lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
-    return lane[0];
-}
-
-/* A row of scores of which `seen` count, in whole lanes: what follows them is as good as masked. */
-static inline size_t attention_whole(size_t seen, float *s)
-{
-    size_t n = (seen + ATTENTION_LANES - 1) / ATTENTION_LANES * ATTENTION_LANES;
-    for (size_t j = seen; j < n; j++)
-        s[j] = -3e38f;
-    return n;
-}
-
 /* p = 2^((s - top) c) of rows [from, to), c = scale log2(e); keeps top and 1 / the sum. */
 DS_SIMD static void attention_softmax(const attention_head *head)
 {
     const float c = head->scale * 1.44269504f;
     for (size_t i = head->from; i < head->to; i++) {
-        float *p = head->p + (i - head->from) * head->ldp, lane[ATTENTION_LANES] = {0}, sum = 0;
+        float *p = head->p + (i - head->from) * head->ldp, lane[ATTENTION_LANES] = {0};
         size_t n = attention_whole(head->causal ? i + 1 : head->keys, p);
         const float top = attention_top(n, p);
         for (size_t j = 0; j < n; j += ATTENTION_LANES)
@@ -193,12 +136,10 @@ DS_SIMD static void attention_softmax(const attention_head *head)
                 p[j + l] = e;
                 lane[l] += e;
             }
-        for (size_t l = 0; l < ATTENTION_LANES; l++)
-            sum += lane[l];
         for (size_t j = n; j < head->keys; j++)
             p[j] = 0;
         head->top[i] = top;
-        head->over[i] = 1 / sum;
+        head->over[i] = 1 / attention_fold(lane);
     }
 }
 
@@ -296,15 +237,15 @@ DS_SIMD static void attention_dots(const attention_head *head, const float *y)
     size_t d = head->d, whole = d - d % ATTENTION_LANES;
     for (size_t i = 0; i < head->positions; i++, y += head->width) {
         const float *dy = head->dy + i * d;
-        float lane[ATTENTION_LANES] = {0}, sum = 0;
-        for (size_t j = 0; j < whole; j += ATTENTION_LANES)
+        float lane[ATTENTION_LANES] = {0};
+        for (size_t j = 0; j < whole; j += ATTENTION_LANES) {
+            __builtin_prefetch(y + ATTENTION_AHEAD * head->width + j);
             for (size_t l = 0; l < ATTENTION_LANES; l++)
                 lane[l] += dy[j + l] * y[j + l];
+        }
         for (size_t j = whole; j < d; j++)
             lane[j - whole] += dy[j] * y[j];
-        for (size_t l = 0; l < ATTENTION_LANES; l++)
-            sum += lane[l];
-        head->dot[i] = sum;
+        head->dot[i] = attention_fold(lane);
     }
 }
 
@@ -366,15 +307,15 @@ static ds_status attention_backward(const ds_layer *self, const ds_kernels *k, c
             attention_head head = attention_open(self, rows, r, h);
             size_t d = head.d, width = head.width, at = r * rows->y_stride + h * d;
             float *dx = rows->dx + r * rows->x_stride + h * d;
-            attention_gather(head.positions, d, rows->dy + at, width, head.dy);
+            attention_move(head.positions, d, rows->dy + at, width, head.dy, d);
             attention_dots(&head, rows->y + at);
             for (size_t b = attention_blocks(&head); b-- > 0;) {
                 attention_block(&head, b);
                 DS_TRY(attention_block_back(&head, k));
             }
-            attention_scatter(head.positions, d, head.dy, dx, 3 * width);
-            attention_scatter(head.positions, d, head.dk, dx + width, 3 * width);
-            attention_scatter(head.positions, d, head.dv, dx + 2 * width, 3 * width);
+            attention_move(head.positions, d, head.dy, d, dx, 3 * width);
+            attention_move(head.positions, d, head.dk, d, dx + width, 3 * width);
+            attention_move(head.positions, d, head.dv, d, dx + 2 * width, 3 * width);
         }
     return DS_OK;
 }
