@@ -226,12 +226,26 @@ static void test_other_replicas(const ds_codec_ops *codec, int R, int other)
     ds_arena_destroy(&c.arena);
 }
 
+/* A step that was not taken, the end of its case: all is as `before`. */
+static void expect_untouched(saved_run *before, rig *r, test_case *c, const char *transport)
+{
+    saved_run after;
+    save(&after, r, c);
+    expect(same_floats(before->params, after.params), "nothing moves", transport);
+    for (size_t i = 0; i < before->n_states; i++)
+        expect(same_trained(before->state[i], after.state[i]), "nothing is remembered", transport);
+    drop(before);
+    drop(&after);
+    rig_close(r);
+    ds_arena_destroy(&c->arena);
+}
+
 /* A bad shard: all know it, nothing moves, nothing is remembered. */
 static void test_bad(const ds_codec_ops *codec, const char *transport)
 {
     test_case c;
     rig r;
-    saved_run before, after;
+    saved_run before;
     case_open(&c, ds_optim_find("sgd"), 9, 0);
     case_code(&c, codec, 9);
     c.config.sync.transport = transport;
@@ -248,15 +262,8 @@ static void test_bad(const ds_codec_ops *codec, const char *transport)
                 ds_sync_partial(r.sync, j - r.plan->node_begin[ds_world_rank(world)])[3] = NAN;
     }
     ds_outcome out = rig_step(&r, &c, 1, false);
-    save(&after, &r, &c);
     expect(!out.finite && out.bad_shard == 4, "bad shard", transport);
-    expect(same_floats(before.params, after.params), "nothing moves", transport);
-    for (size_t i = 0; i < before.n_states; i++)
-        expect(same_trained(before.state[i], after.state[i]), "nothing is remembered", transport);
-    drop(&before);
-    drop(&after);
-    rig_close(&r);
-    ds_arena_destroy(&c.arena);
+    expect_untouched(&before, &r, &c, transport);
 }
 
 static bool forbid(void *context, double loss, double grad_norm)
@@ -271,7 +278,7 @@ static void test_taken_back(const ds_codec_ops *codec, const char *transport, bo
 {
     test_case c;
     rig r;
-    saved_run before, after;
+    saved_run before;
     case_open(&c, ds_optim_find("adam"), 9, 0);
     case_code(&c, codec, 9);
     c.config.sync.transport = transport;
@@ -285,15 +292,8 @@ static void test_taken_back(const ds_codec_ops *codec, const char *transport, bo
     for (size_t i = 0; i < nodes[1] - nodes[0]; i++)
         ds_sync_partial(r.sync, i)[3] = infinite ? 3e38f : 1000.0f;
     ds_outcome out = rig_any_step(&r, &c, 1, false, infinite ? NULL : forbid);
-    save(&after, &r, &c);
     expect(infinite ? !out.finite : out.finite && out.vetoed, "not taken", transport);
-    expect(same_floats(before.params, after.params), "nothing moves", transport);
-    for (size_t i = 0; i < before.n_states; i++)
-        expect(same_trained(before.state[i], after.state[i]), "nothing is remembered", transport);
-    drop(&before);
-    drop(&after);
-    rig_close(&r);
-    ds_arena_destroy(&c.arena);
+    expect_untouched(&before, &r, &c, transport);
 }
 
 /* After a hundred steps with room to spare the scale doubles. */
