@@ -61,7 +61,7 @@ START_TEST(refuses)
     a[n * n - 1] = -1;
     ck_assert(!ds_inverse(n, a, room));
     definite(n, 0.01, a);
-    a[n / 2 * n + n / 2] = NAN;
+    a[n / 2 * n + n / 2] = (double)NAN;
     ck_assert(!ds_inverse(n, a, room));
     free(a);
     free(room);
