@@ -11,6 +11,7 @@
 
 enum {
     NATIVE_ALONE = 100000, /* multiply-adds a thread at least */
+    NATIVE_FEW = 4,        /* tiles that take b as it lies */
 };
 
 /* A product under way, or one thread's part of it: the rows at hand and how they are cut. */
@@ -139,12 +140,14 @@ static ds_native_fetch native_next(const native_call *call, size_t j)
     return fetch;
 }
 
+/* More tiles than a few earn that b is copied together: shared memory lies on small pages, and each
+ * tile would walk them all (128 rows by 1024 x 1024 on 2 ranks: 5 % of a step). */
 static void native_block(native_call *call)
 {
     native_pack_a(call);
     for (size_t j = call->first_column; j < call->end_column; j += NATIVE_WIDTH) {
         size_t w = call->end_column - j < NATIVE_WIDTH ? call->end_column - j : NATIVE_WIDTH;
-        bool in_place = call->b_rows != NULL && w == NATIVE_WIDTH;
+        bool in_place = call->b_rows != NULL && w == NATIVE_WIDTH && call->tiles < NATIVE_FEW;
         ds_native_fetch fetch = native_next(call, j);
         const ds_native_job job = {.k = call->steps,
                                    .b = in_place ? call->b_rows + call->depth * call->ldb + j
