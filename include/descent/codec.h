@@ -28,6 +28,7 @@ typedef struct ds_codec_ops {
     /* Largest |x * scale| that is kept; above it is cut off. 0: all of float32's range, and then
      * `scale` does not matter. */
     float limit;
+    bool whole; /* exact: what follows says values, not what to add to the last ones */
     /* Local. Bytes of n floats, at most 4 n + 4. */
     size_t (*bytes)(const void *options, size_t n);
     /* Local. x (n) -> bytes (any alignment), of x * scale. */
@@ -56,15 +57,16 @@ DS_API extern const ds_codec_ops ds_codec_plain;
 DS_API size_t ds_codec_bytes(const ds_codec *self, size_t n);
 DS_API void ds_codec_encode(const ds_codec *self, size_t n, const float *x, uint8_t *bytes);
 DS_API void ds_codec_decode(const ds_codec *self, size_t n, const uint8_t *bytes, float *x);
-/* x (n) += what bytes say. */
-DS_API void ds_codec_add(const ds_codec *self, size_t n, const uint8_t *bytes, float *x);
+/* x (n) hears what ds_codec_follow said: x += decoded; of a whole codec x = decoded. */
+DS_API void ds_codec_heed(const ds_codec *self, size_t n, const uint8_t *bytes, float *x);
 /* Forward, with error feedback: v = x + residual; code v; residual = v - decoded; x = decoded.
  * bytes NULL: the round trip alone (what others would decode), for those who share memory. x and
  * residual never overlap. */
 DS_API float ds_codec_send(const ds_codec *self, size_t n, float *x, float *residual,
                            uint8_t *bytes);
-/* The way back: code v = w - p; p += decoded. Where all hold the same p and do ds_codec_add to it,
- * all p stay the same, and w - p is the residual. bytes may be NULL. */
+/* The way back: code v = w - p; p += decoded. Where all hold the same p and heed, all p stay the
+ * same, and w - p is the residual. A whole codec codes w, and p is w: p + (w - p) could be off by a
+ * rounding, and a step later not. bytes may be NULL. */
 DS_API float ds_codec_follow(const ds_codec *self, size_t n, const float *w, float *p,
                              uint8_t *bytes);
 

@@ -76,6 +76,15 @@ DS_SIMD static void codec_accumulate(size_t n, float *restrict x, const float *r
         x[i] += d[i];
 }
 
+/* What was decoded, heard by those who hold x. */
+static void codec_hear(const ds_codec *self, size_t n, float *x, const float *d)
+{
+    if (self->ops->whole)
+        memcpy(x, d, n * sizeof *x);
+    else
+        codec_accumulate(n, x, d);
+}
+
 size_t ds_codec_bytes(const ds_codec *self, size_t n)
 {
     return self->ops->bytes(self->options, n);
@@ -91,13 +100,13 @@ void ds_codec_decode(const ds_codec *self, size_t n, const uint8_t *bytes, float
     self->ops->decode(self->options, n, bytes, self->scale, x);
 }
 
-void ds_codec_add(const ds_codec *self, size_t n, const uint8_t *bytes, float *x)
+void ds_codec_heed(const ds_codec *self, size_t n, const uint8_t *bytes, float *x)
 {
     float d[DS_CODEC_UNIT];
     for (size_t at = 0; at < n; at += DS_CODEC_UNIT) {
         size_t some = n - at < DS_CODEC_UNIT ? n - at : DS_CODEC_UNIT;
         ds_codec_decode(self, some, bytes, d);
-        codec_accumulate(some, x + at, d);
+        codec_hear(self, some, x + at, d);
         bytes += ds_codec_bytes(self, some);
     }
 }
@@ -126,13 +135,14 @@ float ds_codec_send(const ds_codec *self, size_t n, float *x, float *residual, u
 
 float ds_codec_follow(const ds_codec *self, size_t n, const float *w, float *p, uint8_t *bytes)
 {
+    static const float none[DS_CODEC_UNIT];
     float v[DS_CODEC_UNIT], d[DS_CODEC_UNIT];
     int32_t peak = 0;
     for (size_t at = 0; at < n; at += DS_CODEC_UNIT) {
         size_t some = n - at < DS_CODEC_UNIT ? n - at : DS_CODEC_UNIT;
-        peak = codec_difference(some, v, w + at, p + at, peak);
+        peak = codec_difference(some, v, w + at, self->ops->whole ? none : p + at, peak);
         bytes = codec_trip(self, some, v, d, bytes);
-        codec_accumulate(some, p + at, d);
+        codec_hear(self, some, p + at, d);
     }
     return codec_peak_value(peak);
 }

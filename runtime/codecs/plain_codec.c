@@ -25,6 +25,7 @@ static void plain_decode(const void *options, size_t n, const uint8_t *bytes, fl
 const ds_codec_ops ds_codec_plain = {
     .name = "plain",
     .help = "floats as they are",
+    .whole = true,
     .bytes = plain_bytes,
     .encode = plain_encode,
     .decode = plain_decode,

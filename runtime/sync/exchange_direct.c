@@ -163,21 +163,10 @@ static void exchange_direct_own(ds_exchange *self, size_t b, const ds_owner_task
     self->owner.news = NULL;
 }
 
-/* Slice s as another owner says it: a step in code, statistics as they are. */
-static void exchange_direct_take_news(ds_exchange *self, size_t s, const uint8_t *bytes)
-{
-    const ds_codec *codec = ds_owner_codec(&self->owner, &self->owner.back, s);
-    float *p = self->params + ds_owner_at(&self->owner, s);
-    size_t n = self->sync->spec.plan->slice[s].count;
-    if (codec == &self->owner.back)
-        ds_codec_add(codec, n, bytes, p);
-    else
-        memcpy(p, bytes, n * sizeof *p);
-}
-
-/* New parameters have come in and gone out. */
+/* New parameters have come in and gone out: what came in code is heeded. */
 static ds_status exchange_direct_settle_news(ds_exchange *self, ds_news *news)
 {
+    const ds_plan *plan = self->sync->spec.plan;
     size_t ranks = (size_t)self->sync->ranks, rank = (size_t)self->sync->rank;
     const uint8_t *bytes = news->in;
     DS_TRY(ds_mail_wait(news->mail));
@@ -185,7 +174,9 @@ static ds_status exchange_direct_settle_news(ds_exchange *self, ds_news *news)
         const size_t *slice =
             ds_exchange_slices(self, news->bucket - 1, (rank + ranks - k) % ranks);
         for (size_t s = slice[0]; s < slice[1]; s++) {
-            exchange_direct_take_news(self, s, bytes);
+            float *p = self->params + ds_owner_at(&self->owner, s);
+            ds_codec_heed(ds_owner_codec(&self->owner, &self->owner.back, s), plan->slice[s].count,
+                          bytes, p);
             bytes += ds_exchange_code_bytes(self, s, s + 1);
         }
     }

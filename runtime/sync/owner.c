@@ -263,23 +263,16 @@ size_t ds_owner_at(const ds_owner *self, size_t i)
 }
 
 /* Parameters p, of a slice from float `from`, follow their master w as far as the codec can say it:
- * the rest is said next time. Statistics are their master at once: p + (w - p) could be off by a
- * rounding, and a step later not. */
+ * the rest is said next time. */
 static void owner_follow(ds_owner *self, size_t from, size_t n, const float *w, float *p)
 {
     const ds_codec *codec = ds_owner_codec(self, &self->back, self->slice);
     uint8_t *bytes = self->news;
     if (bytes != NULL)
         bytes += ds_codec_bytes(codec, from);
-    if (codec != &self->back) {
-        memcpy(p, w, n * sizeof *p);
-        if (bytes != NULL)
-            memcpy(bytes, w, n * sizeof *w);
-        self->overflow |= !self->spec.sync->spec.kernels->finite(n, w);
-        return;
-    }
     float peak = ds_codec_follow(codec, n, w, p, bytes);
-    self->peak = peak > self->peak ? peak : self->peak;
+    if (codec == &self->back)
+        self->peak = peak > self->peak ? peak : self->peak;
     self->overflow |= !isfinite(peak);
 }
 

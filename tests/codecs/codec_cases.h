@@ -96,8 +96,9 @@ static inline void fill(size_t n, float *out, uint64_t seed, double most, double
     }
 }
 
-/* Run the tests for every case; `once`, if any, once. */
-static inline int run_cases(size_t n, const TTest *const *tests, const TTest *once)
+/* Run the tests for every case; those of `once`, if any, once. */
+static inline int run_cases(size_t n, const TTest *const *tests, size_t n_once,
+                            const TTest *const *once)
 {
     enter_all();
     printf("# %d cases\n", n_cases);
@@ -107,8 +108,8 @@ static inline int run_cases(size_t n, const TTest *const *tests, const TTest *on
     tcase_add_unchecked_fixture(t, setup, teardown);
     for (size_t i = 0; i < n; i++)
         tcase_add_loop_test(t, tests[i], 0, n_cases);
-    if (once != NULL)
-        tcase_add_test(t, once);
+    for (size_t i = 0; i < n_once; i++)
+        tcase_add_test(t, once[i]);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);
     srunner_set_tap(runner, "-");

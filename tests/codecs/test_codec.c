@@ -94,7 +94,7 @@ START_TEST(the_way_back_converges)
         if (t == 0)
             first = (double)peak;
         if (t % 2 == 0)
-            ds_codec_add(codec, N, bytes, y);
+            ds_codec_heed(codec, N, bytes, y);
         else
             memcpy(y, p, sizeof p);
         ck_assert_mem_eq(y, p, sizeof p);
@@ -294,6 +294,27 @@ START_TEST(instruction_sets_agree)
 }
 END_TEST
 
+/* Floats as they are come over to the bit, where adding a rounded difference would miss. */
+START_TEST(whole_values_arrive)
+{
+    const ds_codec codec = {&ds_codec_plain, NULL, 1};
+    int missed = 0;
+    fill(N, x, 11, 1, 0);
+    fill(N, p, 12, 1e8, 0);
+    memcpy(y, p, sizeof y);
+    for (size_t i = 0; i < N; i++)
+        missed += p[i] + (x[i] - p[i]) != x[i];
+    printf("# of %d, %d would be missed\n", N, missed);
+    ck_assert_int_gt(missed, N / 2);
+    ck_assert(isfinite(ds_codec_follow(&codec, N, x, p, bytes)));
+    ds_codec_heed(&codec, N, bytes, y);
+    ck_assert_mem_eq(p, x, sizeof x);
+    ck_assert_mem_eq(y, x, sizeof x);
+    x[N - 1] = NAN;
+    ck_assert(!isfinite(ds_codec_follow(&codec, N, x, p, NULL)));
+}
+END_TEST
+
 START_TEST(names_are_found)
 {
     for (size_t i = 0; ds_codec_at(i) != NULL; i++) {
@@ -311,5 +332,6 @@ int main(void)
                                   cuts_do_not_show,       lengths_are_kept,
                                   errors_are_the_formats, odd_values_show,
                                   finite_stays_finite,    instruction_sets_agree};
-    return run_cases(sizeof tests / sizeof *tests, tests, names_are_found);
+    const TTest *const once[] = {whole_values_arrive, names_are_found};
+    return run_cases(sizeof tests / sizeof *tests, tests, sizeof once / sizeof *once, once);
 }

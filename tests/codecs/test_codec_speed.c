@@ -25,7 +25,7 @@ START_TEST(faster_than_a_network)
         double at[4] = {seconds()};
         ds_codec_encode(codec, SPEED, a, c);
         at[1] = seconds();
-        ds_codec_add(codec, SPEED, c, b);
+        ds_codec_heed(codec, SPEED, c, b);
         at[2] = seconds();
         ds_codec_send(codec, SPEED, a, b, c);
         at[3] = seconds();
@@ -47,5 +47,5 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {faster_than_a_network};
-    return run_cases(1, tests, NULL);
+    return run_cases(1, tests, 0, NULL);
 }
