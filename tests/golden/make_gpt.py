@@ -4,7 +4,7 @@
   make_gpt.py           write gpt20.txt and gpt20.tokens beside this file
   make_gpt.py --check   compute afresh and compare with what is there (exit 77 without torch)
 
-shape/TENSOR, start/TENSOR, and of each run RUN/TENSOR and RUN/loss, the tensors by descent's names. gpt20.sh has the same model and
+shape/TENSOR, start/TENSOR, and of each run RUN/TENSOR and RUN/loss, the tensors by descent's names. gpt20.yaml has the same model, steps20.sh the
 options; keep the two together. Keys' biases have no gradient (softmax takes off what all scores share): adamw's eps keeps rounding
 from counting there.
 """

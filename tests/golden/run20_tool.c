@@ -1,4 +1,4 @@
-/* The two ends of mlp20.sh and gpt20.sh:
+/* The two ends of steps20.sh:
  *   run20_tool start NUMBERS DIR           write PyTorch's starting weights as a checkpoint of DIR
  *   run20_tool compare NUMBERS DIR NAME    DIR's last checkpoint and losses against PyTorch's run
  *                                          NAME
