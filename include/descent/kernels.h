@@ -119,8 +119,7 @@ DS_API const ds_kernels *ds_kernels_at(size_t i);
 
 /* Local. True when gemm with beta = 1 is bit for bit a gemm with beta = 0 and one addition an
  * element, for this shape (own products: by definition; others are probed with data that would
- * show a difference; needs k <= 256). Not for
- * the inside of a step. */
+ * show a difference; needs k <= 256). Not for the inside of a step. */
 DS_API bool ds_kernels_fuse(const ds_kernels *self, char ta, char tb, size_t m, size_t n, size_t k);
 
 /* Local. Sets the threads of native products, OpenBLAS, oneDNN and OpenMP of the calling thread.

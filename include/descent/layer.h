@@ -81,15 +81,14 @@ struct ds_layer_ops {
     const char *help;
     const ds_option *options;
     size_t options_size;
-    bool in_place; /* y may overwrite x, and dx dy: backward never reads x */
-    bool reads_y;  /* backward reads y: what follows must not overwrite it */
-    bool view;     /* y is x as it lies: forward is never called */
-    ds_flow flow;  /* of layers that lead the data another way; forward may be NULL */
-    bool alone; /* y and dx of a row are products of that row and weights, with no regard to others
-                 */
-    bool mixes; /* while it trains, a row's y and dx hang on the shard's other rows */
-    bool reads_ids;           /* its input is token ids, which have no gradient */
-    size_t in_dims;           /* dimensions its input must have; 0: any */
+    bool in_place;  /* y may overwrite x, and dx dy: backward never reads x */
+    bool reads_y;   /* backward reads y: what follows must not overwrite it */
+    bool view;      /* y is x as it lies: forward is never called */
+    ds_flow flow;   /* of layers that lead the data another way; forward may be NULL */
+    bool alone;     /* y and dx of a row are products of that row, with no regard to others */
+    bool mixes;     /* while it trains, a row's y and dx hang on the shard's other rows */
+    bool reads_ids; /* its input is token ids, which have no gradient */
+    size_t in_dims; /* dimensions its input must have; 0: any */
     ds_activation activation; /* what it is to a preceding layer's default init, or NONE */
     /* Check the input shape, set out, kept and plan, declare parameters. Errors: USAGE naming
      * layer, found, expected. */

@@ -1,7 +1,8 @@
 /* Signs that training goes wrong, judged on lines of metrics and evaluations. Each cause is said
- * once to people by each process and comes again in metrics.jsonl at most every 50 lines.
- * Thresholds: exploding    gradient norm above 100 times the median of the last 64 lines and above
- * all of the first 16: clipping is set at half to ten times the mean norm (Pascanu, Mikolov and
+ * once to people by each process and comes again in metrics.jsonl at most every 50 lines. Its
+ * thresholds:
+ *  exploding    gradient norm above 100 times the median of the last 64 lines and above all of the
+ *               first 16: clipping is set at half to ten times the mean norm (Pascanu, Mikolov and
  *               Bengio, ICML 2013, section 3.2); this is ten times the largest of these.
  *  vanishing    a layer's norm below 1e-4 of the last layer's in 10 lines in a row: what six layers
  *               of sigmoids, slope 1/4 at most, leave of it (Glorot and Bengio, AISTATS 2010).

@@ -45,23 +45,41 @@ ds_status alarms_text(const alarms *self, ds_arena *arena, const char **out)
     return DS_OK;
 }
 
+/* The next number of a text; *text is NULL from the first word on that is none. */
+static int64_t alarms_whole(const char **text)
+{
+    char *end = NULL;
+    if (*text == NULL)
+        return 0;
+    int64_t value = strtoll(*text, &end, 10);
+    *text = end == *text ? NULL : end;
+    return value;
+}
+
+static double alarms_real(const char **text)
+{
+    char *end = NULL;
+    if (*text == NULL)
+        return 0;
+    double value = strtod(*text, &end);
+    *text = end == *text ? NULL : end;
+    return value;
+}
+
 void alarms_restore(alarms *self, const char *text)
 {
     alarms found = {0};
     int64_t *whole[ALARMS_WHOLES];
     double *real[ALARMS_REALS];
-    char *end = NULL;
     alarms_places(&found, whole, real);
-    for (size_t i = 0; i < ALARMS_WHOLES; i++, text = end)
-        *whole[i] = strtoll(text, &end, 10);
-    for (size_t i = 0; i < ALARMS_REALS; i++, text = end)
-        *real[i] = strtod(text, &end);
+    for (size_t i = 0; i < ALARMS_WHOLES; i++)
+        *whole[i] = alarms_whole(&text);
+    for (size_t i = 0; i < ALARMS_REALS; i++)
+        *real[i] = alarms_real(&text);
     if (found.n_norms < 0)
         return;
-    for (size_t i = 0; i < alarms_held(&found); i++, text = end) {
-        found.norm[i] = strtod(text, &end);
-        if (end == text)
-            return;
-    }
-    *self = found;
+    for (size_t i = 0; i < alarms_held(&found); i++)
+        found.norm[i] = alarms_real(&text);
+    if (text != NULL)
+        *self = found;
 }

@@ -3,8 +3,8 @@
  * columns, a tile of c lies in registers. An element of c is the sum, in order, of chains of at
  * most 256 fused multiply-adds in the order of k, each from zero: its bits depend on no block size,
  * no height or width of the product, and no instruction set, so that unlike CPUs agree.
- * 2 m n k flops; packing reads a once and b once for each 560 rows of a. While a panel is computed,
- * the next one comes into the second-level cache. */
+ * 2 m n k flops; packing reads a once and b once for each 560 rows of a. While a panel is computed
+ * with AVX-512, the next one comes into the second-level cache. */
 #include "native_parts.h"
 #include "native_pool.h"
 #include "native_room.h"

@@ -16,8 +16,8 @@ enum {
     NATIVE_MAX_ROWS = 14     /* rows of c that any tile computes at a time */
 };
 
-/* Memory that the next panel will read, fetched into the second-level cache line by line while a
- * tile computes: `rows` rows of `width` floats, `pitch` apart. */
+/* Memory that the next panel will read, which tiles of 512 bits fetch into the second-level cache
+ * line by line while they compute: `rows` rows of `width` floats, `pitch` apart. */
 typedef struct ds_native_fetch {
     const float *at;
     size_t width, pitch, rows;
