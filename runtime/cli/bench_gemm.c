@@ -196,6 +196,7 @@ static void bench_head(const bench_run *run)
     const char *warning = ds_numerics_warning(sizeof text, text);
     if (warning != NULL)
         printf("%s\n", warning);
+    printf("bf16 by %s\n", ds_kernels_bf16_way());
     printf("GFLOP/s on one rank, median of %d; padded: strides as in training\n\n%-10s %-19s",
            REPEATS, "", "shape");
     for (size_t t = 0; t < run->n_tables; t++)

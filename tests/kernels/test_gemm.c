@@ -10,6 +10,8 @@
 #include "descent/kernels.h"
 #include "descent/rng.h"
 
+#include "../../workers/kernels/native_race.h"
+
 enum { N_SHAPES = 200, MAX_SIDE = 131, PAD = 24 };
 
 static float *random_block(ds_rng *rng, uint64_t stream, size_t n)
@@ -166,6 +168,20 @@ START_TEST(native_is_ref)
     const ds_kernels *native = ds_kernels_find("native"), *ref = ds_kernels_find("ref");
     same_bits(native, ref);
     same_bits(native->bf16, ref->bf16);
+}
+END_TEST
+
+/* By the instruction of AVX512_BF16, where the CPU has it, and by fp32 tiles, whichever won. */
+START_TEST(bf16_is_ref_both_ways)
+{
+    const ds_kernels *native = ds_kernels_find("native"), *ref = ds_kernels_find("ref");
+    bool won = ds_native_dot_wins();
+    ds_native_dot_set(!won);
+    printf("# the instruction of bfloat16 %s, now %s\n", won ? "won" : "lost or is none",
+           ds_native_dot_wins() ? "used" : "not");
+    same_bits(native->bf16, ref->bf16);
+    ds_native_dot_set(won);
+    ck_assert_int_eq(ds_native_dot_wins(), won);
 }
 END_TEST
 
@@ -376,6 +392,7 @@ int main(void)
     tcase_add_loop_test(t, products_are_right, 0, n);
     tcase_add_loop_test(t, tables_differ_but_native, 0, n);
     tcase_add_test(t, native_is_ref);
+    tcase_add_test(t, bf16_is_ref_both_ways);
     tcase_add_test(t, bf16_rounds_the_factors);
     tcase_add_loop_test(t, products_repeat, 0, n);
     tcase_add_loop_test(t, fuse_keeps_its_word, 0, n);

@@ -7,6 +7,7 @@
  * with AVX-512, the next one comes into the second-level cache. */
 #include "native_parts.h"
 #include "native_pool.h"
+#include "native_race.h"
 #include "native_room.h"
 
 enum {
@@ -185,7 +186,7 @@ static void native_choose(native_call *call, bool bf16)
     int isa = ds_cpu_isa() < ds_isa_bound() ? ds_cpu_isa() : ds_isa_bound();
     if (isa > 0)
         call->isa = isa > 1 ? &ds_native_avx512 : &ds_native_avx2;
-    if (isa > 1 && bf16 && ds_cpu_bf16()) {
+    if (bf16 && ds_native_dot_wins()) {
         call->isa = &ds_native_dot;
         call->convert = ds_bf16_pairs;
     }

@@ -9,6 +9,7 @@
 #include "descent/kernels.h"
 
 #include "native_pool.h"
+#include "native_race.h"
 #include "parts.h"
 
 static const char *const numerics_isa[] = {"base", "avx2", "avx512"};
@@ -44,6 +45,11 @@ int ds_kernels_isa(void)
 const char *ds_kernels_isa_name(int isa)
 {
     return isa < 0 ? "auto" : numerics_isa[isa];
+}
+
+const char *ds_kernels_bf16_way(void)
+{
+    return ds_native_dot_wins() ? "vdpbf16ps" : "fp32 tiles";
 }
 
 /* The bound set by ds_kernels_limit_isa; part of the choice of kernels, like the table itself. */
@@ -131,6 +137,7 @@ ds_status ds_kernels_set_threads(int threads)
              threads, limit());
     numerics_threads_set = true;
     numerics_set_threads(threads);
+    (void)ds_native_dot_wins(); /* measured now, not in a step */
     return DS_OK;
 }
 
