@@ -12,8 +12,9 @@ import time
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # the library chooses its best core
-    os.environ.pop(name, None)
+if __name__ == "__main__":  # the ranks inherit it
+    import openblas
+    CORE = openblas.settle()
 
 import numpy  # noqa: E402
 import torch  # noqa: E402
@@ -95,6 +96,7 @@ def work(rank, ranks, name, batch, steps):
 
 
 if __name__ == "__main__":
+    print(CORE)
     name_, (ranks_, batch_, steps_) = sys.argv[1], map(int, sys.argv[2:5])
     if ranks_ == 1:
         work(0, 1, name_, batch_, steps_)
