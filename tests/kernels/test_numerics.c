@@ -69,7 +69,7 @@ START_TEST(slow_core_is_told)
 {
     char line[1024];
     child("", "warning", sizeof line, line);
-    ck_assert_str_eq(line, "none");
+    ck_assert(strcmp(line, "none") == 0 || strstr(line, "does not know the CPU") != NULL);
     if (!cpu_has("avx2"))
         return;
     child("OPENBLAS_CORETYPE=Nehalem", "warning", sizeof line, line);
@@ -119,7 +119,7 @@ START_TEST(isa_has_a_bound)
     ck_assert_str_eq(line, want);
     child("", "bits base auto", sizeof line, line);
     ck_assert_str_eq(line, want);
-    child("", "bits avx2 openblas", sizeof line, line);
+    child("OPENBLAS_CORETYPE=SkylakeX", "bits avx2 openblas", sizeof line, line);
     ck_assert_ptr_nonnull(strstr(line, "2 compute.isa"));
     ck_assert_ptr_nonnull(strstr(line, "OPENBLAS_CORETYPE=Haswell"));
     child("OPENBLAS_CORETYPE=Haswell", "limit avx2 openblas", sizeof line, line);
