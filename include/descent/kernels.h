@@ -137,8 +137,8 @@ DS_API ds_status ds_kernels_limit_isa(const char *isa) DS_NODISCARD;
 DS_API int ds_kernels_isa(void);
 /* Local. The name of such a number, as ds_kernels_limit_isa takes it; "auto" for -1. */
 DS_API const char *ds_kernels_isa_name(int isa);
-/* Local. What computes products of bfloat16 here, whichever is faster: "vdpbf16ps" or "fp32 tiles".
- * The bits are the same. */
+/* Local. What computes products of bfloat16 here, whichever is faster: "vdpbf16ps" or "fp32
+ * tiles of AVX-512". The bits are the same. */
 DS_API const char *ds_kernels_bf16_way(void);
 
 /* What the bits depend on besides config, data and seed (DESIGN: numerics). Plain data: ranks

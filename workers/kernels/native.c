@@ -19,8 +19,8 @@ enum {
 typedef struct native_call {
     const ds_product *product;
     const ds_native_isa *isa;
-    ds_native_convert *convert; /* NULL: float32 */
-    const float *b_rows;        /* b as it lies, rows every ldb floats; NULL: it must be packed */
+    const ds_bf16_way *bf16; /* NULL: float32 */
+    const float *b_rows;     /* b as it lies, rows every ldb floats; NULL: it must be packed */
     size_t ldb;
     ds_native_room *room;
     size_t first_row, end_row, first_column, end_column; /* of c, this part */
@@ -40,13 +40,11 @@ static size_t native_tile_begin(const native_call *call, size_t t)
 static size_t native_pack(const native_call *call, const ds_operand *side, size_t row, size_t rows,
                           size_t width, float *dst)
 {
-#if defined(__x86_64__)
-    if (call->convert == ds_bf16_pairs && side->pack == ds_native_pack_plain)
-        return ds_bf16_pack(side->source, &(ds_native_part){row, rows, call->depth, call->n}, width,
-                            dst);
-#endif
+    const ds_native_part part = {row, rows, call->depth, call->n};
+    if (call->bf16 != NULL && call->bf16->pack != NULL && side->pack == ds_native_pack_plain)
+        return call->bf16->pack(side->source, &part, width, dst);
     side->pack(side, row, rows, call->depth, call->n, width, dst);
-    return call->convert != NULL ? call->convert(call->n, width, dst) : call->n;
+    return call->bf16 != NULL ? call->bf16->convert(call->n, width, dst) : call->n;
 }
 
 /* All tiles of a turned matrix at once; the steps each takes. */
@@ -54,13 +52,11 @@ static size_t native_pack_turned(const native_call *call, const ds_native_matrix
 {
     const ds_native_part part = {call->row, call->rows, call->depth, call->n};
     size_t steps = call->n;
-#if defined(__x86_64__)
-    if (call->convert == ds_bf16_pairs)
-        return ds_bf16_copy_tiles(m, &part, call->tiles, call->room->a);
-#endif
+    if (call->bf16 != NULL && call->bf16->tiles != NULL)
+        return call->bf16->tiles(m, &part, call->tiles, call->room->a);
     ds_native_copy_tiles(m, &part, call->tiles, call->room->a);
-    for (size_t t = 0; t < call->tiles && call->convert != NULL; t++)
-        steps = call->convert(call->n, NATIVE_HEIGHT, call->room->a + t * NATIVE_TILE);
+    for (size_t t = 0; t < call->tiles && call->bf16 != NULL; t++)
+        steps = call->bf16->convert(call->n, NATIVE_HEIGHT, call->room->a + t * NATIVE_TILE);
     return steps;
 }
 
@@ -180,16 +176,12 @@ static void native_run(native_call *call)
 /* The tiles of this CPU, within the bound on the instruction set. */
 static void native_choose(native_call *call, bool bf16)
 {
-    call->isa = &ds_native_plain;
-    call->convert = bf16 ? ds_bf16_swap : NULL;
+    call->bf16 = bf16 ? ds_bf16_best() : NULL;
+    call->isa = bf16 ? call->bf16->isa : &ds_native_plain;
 #if defined(__x86_64__)
     int isa = ds_cpu_isa() < ds_isa_bound() ? ds_cpu_isa() : ds_isa_bound();
-    if (isa > 0)
+    if (isa > 0 && !bf16)
         call->isa = isa > 1 ? &ds_native_avx512 : &ds_native_avx2;
-    if (bf16 && ds_native_dot_wins()) {
-        call->isa = &ds_native_dot;
-        call->convert = ds_bf16_pairs;
-    }
 #endif
 }
 

@@ -2,8 +2,6 @@
 #ifndef DS_NATIVE_H
 #define DS_NATIVE_H
 
-#include <string.h>
-
 #include "descent/kernels.h"
 
 enum {
@@ -43,21 +41,6 @@ typedef struct ds_native_isa {
     size_t max_rows;
     ds_native_tile *wide[NATIVE_MAX_ROWS], *narrow[NATIVE_MAX_ROWS];
 } ds_native_isa;
-
-/* Makes packed float32 ready for tiles of bfloat16, in place; returns the steps a tile takes. */
-typedef size_t ds_native_convert(size_t n, size_t width, float *panel);
-/* Pairs of bfloat16 in 32 bits; rounded floats with pairs swapped. n may be odd: there must be room
- * for one row more. */
-size_t ds_bf16_pairs(size_t n, size_t width, float *panel);
-size_t ds_bf16_swap(size_t n, size_t width, float *panel);
-
-/* An odd depth ends with a row of zeros. */
-static inline size_t ds_bf16_even(size_t n, size_t width, float *panel)
-{
-    if (n % 2 == 1)
-        memset(panel + n * width, 0, width * sizeof *panel);
-    return n + n % 2;
-}
 
 #if defined(__x86_64__)
 extern const ds_native_isa ds_native_avx512, ds_native_avx2;

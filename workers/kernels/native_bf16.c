@@ -5,12 +5,10 @@
  * is no faster by it (native_race.c), the rounded floats, pairs swapped, go through the float32
  * tiles: the same bits. */
 #include <stdint.h>
-#include <string.h>
 
 #include "descent/simd.h"
 
-#include "native.h"
-#include "parts.h"
+#include "native_parts.h"
 
 /* Bits of x as bfloat16, in the upper half. */
 static inline uint32_t native_bf16_bits(uint32_t u)
@@ -41,3 +39,10 @@ size_t ds_bf16_swap(size_t n, size_t width, float *panel)
     native_bf16_swap(even, width, (uint32_t *)(void *)panel);
     return even;
 }
+
+#if defined(__x86_64__)
+const ds_bf16_way ds_bf16_avx2 = {
+    .name = "fp32 tiles of AVX2", .isa = &ds_native_avx2, .least = 1, .convert = ds_bf16_swap};
+#endif
+const ds_bf16_way ds_bf16_plain = {
+    .name = "plain loops", .isa = &ds_native_plain, .convert = ds_bf16_swap};

@@ -2,6 +2,8 @@
 #ifndef DS_NATIVE_PARTS_H
 #define DS_NATIVE_PARTS_H
 
+#include <string.h>
+
 #include "native.h"
 #include "parts.h"
 
@@ -34,13 +36,35 @@ static inline void ds_native_begins(size_t rows, size_t tiles, size_t *begin)
 void ds_native_copy_tiles(const ds_native_matrix *m, const ds_native_part *part, size_t tiles,
                           float *dst);
 
-#if defined(__x86_64__)
-/* The same with pairs of bfloat16; returns the steps a tile takes. */
-size_t ds_bf16_copy_tiles(const ds_native_matrix *m, const ds_native_part *part, size_t tiles,
-                          float *dst);
-/* As ds_native_pack_plain and ds_bf16_pairs in one; returns the steps a tile takes. */
-size_t ds_bf16_pack(const ds_native_matrix *m, const ds_native_part *part, size_t width,
+/* A way to compute products of bfloat16; all have the same bits. Each function returns the steps a
+ * tile takes. */
+typedef struct ds_bf16_way {
+    const char *name;
+    const ds_native_isa *isa;
+    int least; /* the CPU: 0 base, 1 avx2, 2 avx512 */
+    bool bf16; /* AVX512_BF16, too */
+    /* In place, a panel of n floats of k; n may be odd: there must be room for one row more. */
+    size_t (*convert)(size_t n, size_t width, float *panel);
+    /* As ds_native_pack_plain, ds_native_copy_tiles and convert in one; NULL: there is none. */
+    size_t (*pack)(const ds_native_matrix *m, const ds_native_part *part, size_t width, float *dst);
+    size_t (*tiles)(const ds_native_matrix *m, const ds_native_part *part, size_t tiles,
                     float *dst);
+} ds_bf16_way;
+
+#if defined(__x86_64__)
+extern const ds_bf16_way ds_bf16_dot, ds_bf16_round, ds_bf16_avx512, ds_bf16_avx2;
 #endif
+extern const ds_bf16_way ds_bf16_plain;
+
+/* Converts to rounded floats with pairs swapped, for fp32 tiles. */
+size_t ds_bf16_swap(size_t n, size_t width, float *panel);
+
+/* An odd depth ends with a row of zeros. */
+static inline size_t ds_bf16_even(size_t n, size_t width, float *panel)
+{
+    if (n % 2 == 1)
+        memset(panel + n * width, 0, width * sizeof *panel);
+    return n + n % 2;
+}
 
 #endif

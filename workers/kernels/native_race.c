@@ -8,9 +8,14 @@
 
 #include "descent/clock.h"
 
-#include "native.h"
-#include "parts.h"
-
+#if defined(__x86_64__)
+/* The instruction first. */
+static const ds_bf16_way *const race_ways[] = {&ds_bf16_dot, &ds_bf16_round, &ds_bf16_avx512,
+                                               &ds_bf16_avx2, &ds_bf16_plain};
+#else
+static const ds_bf16_way *const race_ways[] = {&ds_bf16_plain};
+#endif
+static const ds_bf16_way *race_taken;
 static bool race_wins;
 static pthread_once_t race_once = PTHREAD_ONCE_INIT;
 
@@ -19,8 +24,8 @@ enum {
     RACE_DEPTH = 128, /* floats of k: both panels take 24 KiB */
     RACE_TILES = 16,  /* a try: 10 to 25 us */
     RACE_TRIES = 6,
-    RACE_LEAD = 6 /* fifths of fp32's rate that the instruction must reach: packing does not differ
-                     enough to decide, noise shall not */
+    RACE_LEAD = 6 /* fifths of fp32's rate that the instruction must reach, so that no noise
+                     decides */
 };
 
 typedef struct race_panels {
@@ -67,16 +72,29 @@ static void race_run(void)
 }
 #endif
 
-bool ds_native_dot_wins(void)
+const ds_bf16_way *ds_bf16_allowed(size_t i)
 {
-    if (ds_isa_bound() < 2 || !ds_cpu_bf16())
-        return false;
-    pthread_once(&race_once, race_run);
-    return race_wins;
+    int isa = ds_cpu_isa() < ds_isa_bound() ? ds_cpu_isa() : ds_isa_bound();
+    for (size_t w = 0; w < sizeof race_ways / sizeof *race_ways; w++) {
+        const ds_bf16_way *way = race_ways[w];
+        bool may = way->least == 0 || (way->least <= isa && (!way->bf16 || ds_cpu_bf16()));
+        if (may && i-- == 0)
+            return way;
+    }
+    return NULL;
 }
 
-void ds_native_dot_set(bool wins)
+const ds_bf16_way *ds_bf16_best(void)
 {
-    (void)ds_native_dot_wins();
-    race_wins = wins;
+    if (race_taken != NULL)
+        return race_taken;
+    if (ds_isa_bound() < 2 || !ds_cpu_bf16())
+        return ds_bf16_allowed(0);
+    pthread_once(&race_once, race_run);
+    return ds_bf16_allowed(race_wins ? 0 : 1);
+}
+
+void ds_bf16_take(const ds_bf16_way *way)
+{
+    race_taken = way;
 }

@@ -1,14 +1,15 @@
-/* Whether products of bfloat16 use the instruction of AVX512_BF16. */
+/* Which way products of bfloat16 go. */
 #ifndef DS_NATIVE_RACE_H
 #define DS_NATIVE_RACE_H
 
-#include <stdbool.h>
+#include "native_parts.h"
 
-/* Local. True where the CPU has the instruction, the bound allows it, and it beats fp32 tiles of
- * rounded floats, whose bits are the same. The first call measures it (0.2 ms) and allocates
+/* Local. The fastest that CPU and bound allow. The first call may race (0.2 ms) and allocates
  * nothing; any thread may ask. */
-bool ds_native_dot_wins(void);
-/* Local. Tests: take it, or do not, whatever the race said. Between products only. */
-void ds_native_dot_set(bool wins);
+const ds_bf16_way *ds_bf16_best(void);
+/* Local. Tests: the i-th that CPU and bound allow, fastest first as a rule; NULL past the last. */
+const ds_bf16_way *ds_bf16_allowed(size_t i);
+/* Local. Tests: `way` is the best from now on; NULL: the fastest again. Between products only. */
+void ds_bf16_take(const ds_bf16_way *way);
 
 #endif

@@ -49,7 +49,7 @@ const char *ds_kernels_isa_name(int isa)
 
 const char *ds_kernels_bf16_way(void)
 {
-    return ds_native_dot_wins() ? "vdpbf16ps" : "fp32 tiles";
+    return ds_bf16_best()->name;
 }
 
 /* The bound set by ds_kernels_limit_isa; part of the choice of kernels, like the table itself. */
@@ -137,7 +137,7 @@ ds_status ds_kernels_set_threads(int threads)
              threads, limit());
     numerics_threads_set = true;
     numerics_set_threads(threads);
-    (void)ds_native_dot_wins(); /* measured now, not in a step */
+    (void)ds_bf16_best(); /* measured now, not in a step */
     return DS_OK;
 }
 

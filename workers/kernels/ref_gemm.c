@@ -7,7 +7,7 @@
 
 #include "descent/simd.h"
 
-#include "native.h"
+#include "native_parts.h"
 #include "parts.h"
 
 enum { REF_BLOCK = 32 };
