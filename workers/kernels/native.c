@@ -3,9 +3,9 @@
  * columns, a tile of c lies in registers. An element of c is the sum, in order, of chains of at
  * most 256 fused multiply-adds in the order of k, each from zero: its bits depend on no block size,
  * no height or width of the product, and no instruction set, so that unlike CPUs agree.
- * 2 m n k flops; packing reads a once and b once for each 560 rows of a. While a panel is computed
+ * 2 m n k flops; packing reads a once and b once for each block of a. While a panel is computed
  * with AVX-512, the next one comes into the second-level cache. */
-#include "native_parts.h"
+#include "native_call.h"
 #include "native_pool.h"
 #include "native_race.h"
 #include "native_room.h"
@@ -15,30 +15,10 @@ enum {
     NATIVE_FEW = 4,        /* tiles that take b as it lies */
 };
 
-/* A product under way, or one thread's part of it: the rows at hand and how they are cut. */
-typedef struct native_call {
-    const ds_product *product;
-    const ds_native_isa *isa;
-    const ds_bf16_way *bf16; /* NULL: float32 */
-    const float *b_rows;     /* b as it lies, rows every ldb floats; NULL: it must be packed */
-    size_t ldb;
-    ds_native_room *room;
-    size_t first_row, end_row, first_column, end_column; /* of c, this part */
-    size_t row, rows, tiles;                             /* of a, packed */
-    size_t depth, n;                                     /* of k */
-    size_t steps;                                        /* of a tile: n, or as convert says */
-} native_call;
-
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* Tiles of nearly one height. */
-static size_t native_tile_begin(const native_call *call, size_t t)
-{
-    return ds_native_begin(call->rows, call->tiles, t);
-}
-
-static size_t native_pack(const native_call *call, const ds_operand *side, size_t row, size_t rows,
-                          size_t width, float *dst)
+static size_t native_pack(const ds_native_call *call, const ds_operand *side, size_t row,
+                          size_t rows, size_t width, float *dst)
 {
     const ds_native_part part = {row, rows, call->depth, call->n};
     if (call->bf16 != NULL && call->bf16->pack != NULL && side->pack == ds_native_pack_plain)
@@ -48,7 +28,7 @@ static size_t native_pack(const native_call *call, const ds_operand *side, size_
 }
 
 /* All tiles of a turned matrix at once; the steps each takes. */
-static size_t native_pack_turned(const native_call *call, const ds_native_matrix *m)
+static size_t native_pack_turned(const ds_native_call *call, const ds_native_matrix *m)
 {
     const ds_native_part part = {call->row, call->rows, call->depth, call->n};
     size_t steps = call->n;
@@ -60,23 +40,15 @@ static size_t native_pack_turned(const native_call *call, const ds_native_matrix
     return steps;
 }
 
-static void native_pack_a(native_call *call)
+static void native_pack_tile(ds_native_call *call, size_t t)
 {
-    const ds_operand *side = call->product->a;
-    const ds_native_matrix *m = side->pack == ds_native_pack_plain ? side->source : NULL;
-    if (m != NULL && m->turned) {
-        call->steps = native_pack_turned(call, m);
-        return;
-    }
-    for (size_t t = 0; t < call->tiles; t++) {
-        size_t from = native_tile_begin(call, t), to = native_tile_begin(call, t + 1);
-        call->steps = native_pack(call, side, call->row + from, to - from, NATIVE_HEIGHT,
-                                  call->room->a + t * NATIVE_TILE);
-    }
+    size_t from = call->begin[t], rows = call->begin[t + 1] - from;
+    call->steps = native_pack(call, call->product->a, call->row + from, rows, NATIVE_HEIGHT,
+                              call->room->a + t * NATIVE_TILE);
 }
 
 /* Columns [j, j + w) of a tile's rows from the room's tile into c, column by column's place. */
-static void native_scatter(const native_call *call, size_t row, size_t rows, size_t j, size_t w)
+static void native_scatter(const ds_native_call *call, size_t row, size_t rows, size_t j, size_t w)
 {
     const ds_product *p = call->product;
     bool add = call->depth > 0 || p->beta != 0.0f;
@@ -93,16 +65,26 @@ static void native_scatter(const native_call *call, size_t row, size_t rows, siz
     }
 }
 
-/* Columns [j, j + w), w <= 32, of all packed rows; job: their panel of b. */
-static void native_panel(const native_call *call, size_t j, size_t w, ds_native_job job)
+/* ---- blocks ------------------------------------------------------------------------------------
+ */
+
+/* Columns [j, j + w), w <= 32, of all rows; job: their panel of b. The first panel packs a tile by
+ * tile, what it packs next on its way from memory. */
+static void native_panel(ds_native_call *call, size_t j, size_t w, ds_native_job job)
 {
     const ds_product *p = call->product;
     bool add = call->depth > 0 || p->beta != 0.0f, narrow = w <= NATIVE_WIDTH / 2;
     ds_native_tile *const *tile = narrow ? call->isa->narrow : call->isa->wide;
     size_t span = p->span > 0 ? p->span : p->n, at = j % span;
     bool straight = (w == NATIVE_WIDTH || w == NATIVE_WIDTH / 2) && at + w <= span;
+    bool packs = !call->turned && j == call->first_column;
     for (size_t t = 0; t < call->tiles; t++) {
-        size_t from = native_tile_begin(call, t), rows = native_tile_begin(call, t + 1) - from;
+        size_t from = call->begin[t], rows = call->begin[t + 1] - from;
+        if (packs) {
+            native_pack_tile(call, t);
+            job.fetch[1] = ds_native_fetch_tile(call, t);
+        }
+        job.k = call->steps;
         job.a = call->room->a + t * NATIVE_TILE;
         job.c =
             straight ? p->c + (call->row + from) * p->ldc + j / span * p->skip + at : call->room->c;
@@ -114,58 +96,41 @@ static void native_panel(const native_call *call, size_t j, size_t w, ds_native_
     }
 }
 
-/* What the panel after column j will read of a plain b, dealt out to the tiles before it: a cold b
- * then costs what a warm one does (16 rows by 1024 x 1024: 57 GFLOP/s without, 100 with). */
-static ds_native_fetch native_next(const native_call *call, size_t j)
-{
-    const ds_operand *side = call->product->b;
-    size_t next = j + NATIVE_WIDTH;
-    if (next >= call->end_column || side->pack != ds_native_pack_plain)
-        return (ds_native_fetch){.pace = 0};
-    const ds_native_matrix *b = side->source;
-    size_t left = call->end_column - next, w = left < NATIVE_WIDTH ? left : NATIVE_WIDTH;
-    ds_native_fetch fetch = {
-        .at = b->data + next * b->ld + call->depth, .width = call->n, .pitch = b->ld, .rows = w};
-    if (b->turned)
-        fetch = (ds_native_fetch){.at = b->data + call->depth * b->ld + next,
-                                  .width = w,
-                                  .pitch = b->ld,
-                                  .rows = call->n};
-    size_t stretches = call->tiles * ((call->steps + NATIVE_STRETCH - 1) / NATIVE_STRETCH);
-    size_t lines = (fetch.width + 15) / 16 * fetch.rows;
-    fetch.pace = (lines + stretches - 1) / stretches;
-    return fetch;
-}
-
 /* More tiles than a few earn that b is copied together: shared memory lies on small pages, and each
  * tile would walk them all (128 rows by 1024 x 1024 on 2 ranks: 5 % of a step). */
-static void native_block(native_call *call)
+static void native_block(ds_native_call *call)
 {
-    native_pack_a(call);
+    ds_native_fetch fetch[2] = {{.pace = 0}, {.pace = 0}};
+    if (call->turned) {
+        call->steps = native_pack_turned(call, call->product->a->source);
+        fetch[1] = ds_native_fetch_turned(call);
+    }
     for (size_t j = call->first_column; j < call->end_column; j += NATIVE_WIDTH) {
         size_t w = call->end_column - j < NATIVE_WIDTH ? call->end_column - j : NATIVE_WIDTH;
         bool in_place = call->b_rows != NULL && w == NATIVE_WIDTH && call->tiles < NATIVE_FEW;
-        ds_native_fetch fetch = native_next(call, j);
-        const ds_native_job job = {.k = call->steps,
-                                   .b = in_place ? call->b_rows + call->depth * call->ldb + j
+        const ds_native_job job = {.b = in_place ? call->b_rows + call->depth * call->ldb + j
                                                  : call->room->b,
                                    .ldb = in_place ? call->ldb : NATIVE_WIDTH,
-                                   .fetch = &fetch};
+                                   .fetch = fetch};
         if (!in_place)
             native_pack(call, call->product->b, j, w, NATIVE_WIDTH, call->room->b);
+        fetch[0] = ds_native_fetch_b(call, j);
         native_panel(call, j, w, job);
     }
 }
 
-static void native_run(native_call *call)
+static void native_run(ds_native_call *call)
 {
     const ds_product *p = call->product;
+    const ds_native_matrix *a = p->a->pack == ds_native_pack_plain ? p->a->source : NULL;
     size_t most = NATIVE_TILES * call->isa->max_rows, m = call->end_row - call->first_row;
+    call->turned = a != NULL && a->turned;
     size_t blocks = (m + most - 1) / most;
     for (size_t i = 0; i < blocks; i++) {
         call->row = call->first_row + i * m / blocks;
         call->rows = call->first_row + (i + 1) * m / blocks - call->row;
         call->tiles = (call->rows + call->isa->max_rows - 1) / call->isa->max_rows;
+        ds_native_begins(call->rows, call->tiles, call->begin);
         for (call->depth = 0; call->depth < p->k; call->depth += NATIVE_DEPTH) {
             call->n = p->k - call->depth < NATIVE_DEPTH ? p->k - call->depth : NATIVE_DEPTH;
             native_block(call);
@@ -174,7 +139,7 @@ static void native_run(native_call *call)
 }
 
 /* The tiles of this CPU, within the bound on the instruction set. */
-static void native_choose(native_call *call, bool bf16)
+static void native_choose(ds_native_call *call, bool bf16)
 {
     call->bf16 = bf16 ? ds_bf16_best() : NULL;
     call->isa = bf16 ? call->bf16->isa : &ds_native_plain;
@@ -187,7 +152,7 @@ static void native_choose(native_call *call, bool bf16)
 
 /* One part: a range of columns in whole panels, or of rows. */
 typedef struct native_parts {
-    native_call call;
+    ds_native_call call;
     int n;
     _Atomic bool failed;
 } native_parts;
@@ -195,7 +160,7 @@ typedef struct native_parts {
 static void native_part(void *context, int i)
 {
     native_parts *parts = context;
-    native_call call = parts->call;
+    ds_native_call call = parts->call;
     const ds_product *p = call.product;
     size_t n = (size_t)parts->n, k = (size_t)i, panels = (p->n + NATIVE_WIDTH - 1) / NATIVE_WIDTH;
     if (ds_native_take_room(&call.room) != DS_OK) {
@@ -214,7 +179,7 @@ static void native_part(void *context, int i)
 }
 
 /* As many parts as threads, while each has enough to do. */
-static ds_status native_share(const native_call *call)
+static ds_status native_share(const ds_native_call *call)
 {
     const ds_product *p = call->product;
     double work = (double)p->m * (double)p->n * (double)p->k;
@@ -228,7 +193,7 @@ static ds_status native_share(const native_call *call)
     return DS_OK;
 }
 
-static ds_status native_product(const ds_product *product, native_call *call, bool bf16)
+static ds_status native_product(const ds_product *product, ds_native_call *call, bool bf16)
 {
     DS_ASSERT(product->beta == 0.0f || product->beta == 1.0f);
     DS_ASSERT(product->m > 0 && product->n > 0 && product->k > 0);
@@ -245,12 +210,12 @@ static ds_status native_product(const ds_product *product, native_call *call, bo
 
 ds_status ds_product_native(const ds_product *product)
 {
-    return native_product(product, &(native_call){.b_rows = NULL}, false);
+    return native_product(product, &(ds_native_call){.b_rows = NULL}, false);
 }
 
 ds_status ds_product_bf16(const ds_product *product)
 {
-    return native_product(product, &(native_call){.b_rows = NULL}, true);
+    return native_product(product, &(ds_native_call){.b_rows = NULL}, true);
 }
 
 static ds_status native_gemm(const ds_gemm *g, bool bf16)
@@ -261,7 +226,7 @@ static ds_status native_gemm(const ds_gemm *g, bool bf16)
     ds_native_matrix ma = {g->a, g->lda, g->ta == 'T'}, mb = {g->b, g->ldb, g->tb == 'N'};
     ds_operand a = {ds_native_pack_plain, &ma}, b = {ds_native_pack_plain, &mb};
     ds_product product = ds_gemm_product(g, &a, &b);
-    native_call call = {.b_rows = g->tb == 'N' && !bf16 ? g->b : NULL, .ldb = g->ldb};
+    ds_native_call call = {.b_rows = g->tb == 'N' && !bf16 ? g->b : NULL, .ldb = g->ldb};
     return native_product(&product, &call, bf16);
 }
 

@@ -32,7 +32,7 @@ typedef struct ds_native_job {
     float *c;
     size_t ldc;
     bool add;
-    ds_native_fetch *fetch;
+    ds_native_fetch *fetch; /* two: of b, of a */
 } ds_native_job;
 typedef void ds_native_tile(const ds_native_job *job);
 

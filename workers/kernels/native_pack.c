@@ -25,6 +25,27 @@ static void native_turn(size_t rows, size_t n, const float *src, size_t ld, floa
     }
 }
 
+#if defined(__x86_64__)
+#include "native_turn_wide.h"
+
+/* The same for widths of whole sixteens. */
+__attribute__((target("avx512f"))) static void
+native_turn_sixteen(size_t rows, size_t n, const float *src, size_t ld, float *dst, size_t width)
+{
+    size_t whole = n / 4 * 4;
+    for (size_t i = 0; i < rows; i += 16) {
+        const float *row[16];
+        for (size_t q = 0; q < 16; q++)
+            row[q] = src + (i + q < rows ? i + q : rows - 1) * ld;
+        for (size_t p = 0; p < whole; p += 4)
+            native_turn_wide(row, p, dst + p * width + i, width);
+        for (size_t p = whole; p < n; p++)
+            for (size_t q = 0; q < 16; q++)
+                dst[p * width + i + q] = row[q][p];
+    }
+}
+#endif
+
 /* Runs of eight, the last overlapping the one before. */
 DS_SIMD
 static void native_copy(size_t rows, size_t n, const float *src, size_t ld, float *dst,
@@ -58,6 +79,10 @@ void ds_native_pack_plain(const ds_operand *self, size_t row, size_t rows, size_
         for (size_t p = 0; p < n; p++)
             for (size_t i = 0; i < width; i++)
                 dst[p * width + i] = m->data[(row + (i < rows ? i : rows - 1)) * m->ld + depth + p];
+#if defined(__x86_64__)
+    else if (width % 16 == 0 && ds_cpu_isa() > 1 && ds_isa_bound() > 1)
+        native_turn_sixteen(rows, n, m->data + row * m->ld + depth, m->ld, dst, width);
+#endif
     else
         native_turn(rows, n, m->data + row * m->ld + depth, m->ld, dst, width);
 }

@@ -36,14 +36,14 @@ typedef struct race_panels {
 /* ns of one try; a step of tiles of pairs takes two of k. */
 static int64_t race_try(const ds_native_isa *isa, size_t steps, race_panels *p)
 {
-    ds_native_fetch nothing = {.pace = 0};
+    ds_native_fetch nothing[2] = {{.pace = 0}, {.pace = 0}};
     const ds_native_job job = {.k = steps,
                                .a = p->a,
                                .b = p->b,
                                .ldb = NATIVE_WIDTH,
                                .c = p->c,
                                .ldc = NATIVE_WIDTH,
-                               .fetch = &nothing};
+                               .fetch = nothing};
     int64_t start = ds_clock_ns();
     for (int i = 0; i < RACE_TILES; i++)
         isa->wide[isa->max_rows - 1](&job);

@@ -42,7 +42,8 @@ native_vector_tile(const int rows, const int vectors, const ds_native_job *job)
             ahead += ldc;
             left--;
         }
-        native_vector_fetch(job->fetch);
+        native_vector_fetch(&job->fetch[0]);
+        native_vector_fetch(&job->fetch[1]);
         for (; p < end; p++, a += NATIVE_HEIGHT, b += ldb) {
             FACTOR b0 = (FACTOR)_mm512_loadu_ps(b);
             FACTOR b1 = vectors > 1 ? (FACTOR)_mm512_loadu_ps(b + 16) : b0;

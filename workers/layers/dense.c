@@ -165,11 +165,12 @@ static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const 
 }
 
 /* Where the library packs W^T anew for each shard, few rows a shard do not earn that back: W is
- * turned once a pass and dx a plain product. On one core with 4 x 32 rows of 1024 x 1024: 2.96 ms
- * as it lies, 2.36 + 0.23 turned; with 128 rows 2.45 against 2.32 + 0.18. */
+ * turned once a pass and dx a plain product. Shards that go through as one product need none. On
+ * one core with 4 x 32 rows of 1024 x 1024: 2.96 ms as it lies, 2.36 + 0.23 turned; with 128
+ * rows 2.45 against 2.32 + 0.18. */
 static bool dense_shares(const ds_layer *self, const ds_kernels *k, size_t n)
 {
-    return self->shared > 0 && k->packs_b && n <= DENSE_TURN_ROWS;
+    return self->shared > 0 && k->packs_b && !k->rows_alone && n <= DENSE_TURN_ROWS;
 }
 
 static void dense_share(const ds_layer *self, const ds_kernels *k, const float *params,
