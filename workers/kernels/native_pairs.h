@@ -9,7 +9,7 @@
 #include <immintrin.h>
 
 #include "native_parts.h"
-#include "native_turn.h"
+#include "native_turn_wide.h"
 
 /* The first n of sixteen lanes. */
 static inline __mmask16 native_pairs_lanes(size_t n)
@@ -62,21 +62,20 @@ TARGET static void native_pairs_copy(size_t rows, size_t n, const float *src, si
 TARGET static void native_pairs_turn(size_t rows, size_t n, const float *src, size_t ld, float *dst,
                                      size_t width)
 {
-    _Alignas(64) float line[8][16];
-    const float *row[8];
-    for (size_t q = 0; q < 8; q++)
+    _Alignas(64) float line[16][16];
+    const float *row[16];
+    for (size_t q = 0; q < 16; q++)
         row[q] = line[q];
-    for (size_t i = 0; i < rows; i += 8)
+    for (size_t i = 0; i < rows; i += 16)
         for (size_t p = 0; p < n; p += 32 / ROWS) {
             size_t left = n - p;
-            for (size_t q = 0; q < 8; q++) {
+            for (size_t q = 0; q < 16; q++) {
                 const float *at = src + (i + q < rows ? i + q : rows - 1) * ld + p;
                 _mm512_store_si512(line[q], native_pairs_line(at, left));
             }
             float *to = dst + p / 2 * ROWS * width + i;
-            native_turn_block(row, 0, to, width);
-            if (left > 16 / ROWS)
-                native_turn_block(row, 8, to + 8 * width, width);
+            for (size_t q = 0; q < 16 && q < (left * ROWS + 1) / 2; q += 4)
+                native_turn_wide(row, q, to + q * width, width);
         }
 }
 
