@@ -35,6 +35,9 @@
 #endif
 #endif
 
+/* For what a loop of DS_SIMD calls: a call left standing would be of the base instruction set. */
+#define DS_SIMD_INLINE __attribute__((always_inline)) static inline
+
 #if defined(__clang__)
 #define DS_IVDEP _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)

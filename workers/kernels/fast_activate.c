@@ -106,7 +106,7 @@ void ds_fast_activate_gradient(ds_activation f, size_t rows, size_t cols, const 
 }
 
 /* The largest of n > 0 elements; NaN is skipped here and comes back through exp. */
-static inline float fast_activate_top(size_t n, const float *x)
+DS_SIMD_INLINE float fast_activate_top(size_t n, const float *x)
 {
     float lane[LANES];
     size_t whole = n - n % LANES;
@@ -122,7 +122,7 @@ static inline float fast_activate_top(size_t n, const float *x)
     return lane[0];
 }
 
-static inline double fast_activate_total(size_t n, const float *x)
+DS_SIMD_INLINE double fast_activate_total(size_t n, const float *x)
 {
     double lane[LANES] = {0}, sum = 0.0;
     size_t whole = n - n % LANES;

@@ -28,7 +28,7 @@ DS_SIMD static void attention_move(size_t n, size_t d, const float *restrict fro
 }
 
 /* 2^x for x <= 0, 0 below -125: x = n + f, |f| <= 1/2; 2^f by a polynomial, error 9e-8. */
-static inline float attention_power(float x)
+DS_SIMD_INLINE float attention_power(float x)
 {
     float at = x < -125.0f ? -125.0f : x;
     float shifted = at + 12582912.0f; /* 1.5 x 2^23: the nearest integer in the low bits */
@@ -48,7 +48,7 @@ static inline float attention_power(float x)
 }
 
 /* Halves added to halves: a chain of additions would wait for each. */
-static inline float attention_fold(float *lane)
+DS_SIMD_INLINE float attention_fold(float *lane)
 {
     for (size_t half = ATTENTION_LANES / 2; half > 0; half /= 2)
         for (size_t l = 0; l < half; l++)
@@ -57,7 +57,7 @@ static inline float attention_fold(float *lane)
 }
 
 /* The largest of n (a multiple of the lanes) scores. */
-static inline float attention_top(size_t n, const float *s)
+DS_SIMD_INLINE float attention_top(size_t n, const float *s)
 {
     float lane[ATTENTION_LANES];
     memcpy(lane, s, sizeof lane);
@@ -71,7 +71,7 @@ static inline float attention_top(size_t n, const float *s)
 }
 
 /* A row of scores of which `seen` count, in whole lanes: what follows them is as good as masked. */
-static inline size_t attention_whole(size_t seen, float *s)
+DS_SIMD_INLINE size_t attention_whole(size_t seen, float *s)
 {
     size_t n = (seen + ATTENTION_LANES - 1) / ATTENTION_LANES * ATTENTION_LANES;
     for (size_t j = seen; j < n; j++)

@@ -55,7 +55,7 @@ static ds_status layernorm_prepare(ds_layer *self, ds_layer_builder *builder)
 }
 
 /* Halves added to halves: a chain of additions would wait for each. */
-static inline double layernorm_fold(double *lane)
+DS_SIMD_INLINE double layernorm_fold(double *lane)
 {
     for (size_t half = LAYERNORM_LANES / 2; half > 0; half /= 2)
         for (size_t l = 0; l < half; l++)
@@ -63,7 +63,7 @@ static inline double layernorm_fold(double *lane)
     return lane[0];
 }
 
-static inline double layernorm_sum(size_t n, const float *x)
+DS_SIMD_INLINE double layernorm_sum(size_t n, const float *x)
 {
     double lane[LAYERNORM_LANES] = {0};
     size_t whole = n - n % LAYERNORM_LANES;
@@ -76,7 +76,7 @@ static inline double layernorm_sum(size_t n, const float *x)
 }
 
 /* Sum of (x - mean)^2. */
-static inline double layernorm_squares(size_t n, const float *x, double mean)
+DS_SIMD_INLINE double layernorm_squares(size_t n, const float *x, double mean)
 {
     double lane[LAYERNORM_LANES] = {0};
     size_t whole = n - n % LAYERNORM_LANES;
@@ -123,8 +123,8 @@ static ds_status layernorm_forward(const ds_layer *self, const ds_kernels *k, co
 }
 
 /* Sums of u and u h. */
-static inline void layernorm_dots(size_t n, const float *x, const float *w, const float *kept,
-                                  const float *dy, double *sum, double *dot)
+DS_SIMD_INLINE void layernorm_dots(size_t n, const float *x, const float *w, const float *kept,
+                                   const float *dy, double *sum, double *dot)
 {
     double u_lane[LAYERNORM_LANES] = {0}, dot_lane[LAYERNORM_LANES] = {0};
     size_t whole = n - n % LAYERNORM_LANES;
