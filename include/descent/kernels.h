@@ -79,6 +79,8 @@ struct ds_kernels {
     const char *name;
     const char *help;
     ds_status (*gemm)(const ds_gemm *call);
+    /* gemm and then bias in one pass over c, with their bits; k > 0. NULL: this table has none. */
+    ds_status (*affine)(const ds_gemm *call, const float *bias);
     /* NULL: this table has none. */
     ds_status (*product)(const ds_product *call);
     const ds_kernels *bf16; /* the same with products of bfloat16; NULL: there is none */
@@ -116,6 +118,8 @@ struct ds_kernels {
 /* Local. Table by name, NULL if unknown or not built in; i-th table, NULL past the end. */
 DS_API const ds_kernels *ds_kernels_find(const char *name);
 DS_API const ds_kernels *ds_kernels_at(size_t i);
+/* Local. gemm, then bias (n) added to each row of c: y = x W + b. */
+DS_API ds_status ds_kernels_affine(const ds_kernels *self, const ds_gemm *call, const float *bias);
 
 /* Local. True when gemm with beta = 1 is bit for bit a gemm with beta = 0 and one addition an
  * element, for this shape (own products: by definition; others are probed with data that would

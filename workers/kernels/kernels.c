@@ -25,6 +25,7 @@
 static const ds_kernels kernels_native_bf16 = {.name = "bf16",
                                                .help = "own products of bfloat16",
                                                .gemm = ds_gemm_bf16,
+                                               .affine = ds_affine_bf16,
                                                .product = ds_product_bf16,
                                                .rows_alone = true,
                                                .packs_b = true,
@@ -36,9 +37,9 @@ static const ds_kernels kernels_ref_bf16 = {.name = "ref-bf16",
                                             .rows_alone = true,
                                             REF};
 
-#define NATIVE                                                                                 \
-    .gemm = ds_gemm_native, .product = ds_product_native, .rows_alone = true, .packs_b = true, \
-    .bf16 = &kernels_native_bf16, FAST
+#define NATIVE                                                                        \
+    .gemm = ds_gemm_native, .affine = ds_affine_native, .product = ds_product_native, \
+    .rows_alone = true, .packs_b = true, .bf16 = &kernels_native_bf16, FAST
 
 static const ds_kernels kernels_table[] = {
     {.name = "auto", .help = "the best that is: native", NATIVE},
@@ -59,6 +60,15 @@ static const ds_kernels kernels_table[] = {
      FAST},
 #endif
 };
+
+ds_status ds_kernels_affine(const ds_kernels *self, const ds_gemm *call, const float *bias)
+{
+    if (self->affine != NULL && call->k > 0)
+        return self->affine(call, bias);
+    DS_TRY(self->gemm(call));
+    self->bias(call->m, call->n, bias, call->c, call->ldc);
+    return DS_OK;
+}
 
 const ds_kernels *ds_kernels_at(size_t i)
 {

@@ -48,7 +48,8 @@ static void native_pack_tile(ds_native_call *call, size_t t)
 }
 
 /* Columns [j, j + w) of a tile's rows from the room's tile into c, column by column's place. */
-static void native_scatter(const ds_native_call *call, size_t row, size_t rows, size_t j, size_t w)
+static void native_scatter(const ds_native_call *call, size_t row, size_t rows, size_t j, size_t w,
+                           const float *bias)
 {
     const ds_product *p = call->product;
     bool add = call->depth > 0 || p->beta != 0.0f;
@@ -60,6 +61,8 @@ static void native_scatter(const ds_native_call *call, size_t row, size_t rows, 
             float *c = p->c + (row + r) * p->ldc + (j + i) / span * p->skip + at;
             for (size_t q = 0; q < run; q++)
                 c[q] = add ? c[q] + sum[i + q] : sum[i + q];
+            for (size_t q = 0; q < run && bias != NULL; q++)
+                c[q] += bias[i + q];
             i += run;
         }
     }
@@ -78,6 +81,8 @@ static void native_panel(ds_native_call *call, size_t j, size_t w, ds_native_job
     size_t span = p->span > 0 ? p->span : p->n, at = j % span;
     bool straight = (w == NATIVE_WIDTH || w == NATIVE_WIDTH / 2) && at + w <= span;
     bool packs = !call->turned && j == call->first_column;
+    bool ends = call->bias != NULL && call->depth + call->n == p->k;
+    const float *bias = ends ? call->bias + j : NULL;
     for (size_t t = 0; t < call->tiles; t++) {
         size_t from = call->begin[t], rows = call->begin[t + 1] - from;
         if (packs) {
@@ -90,9 +95,10 @@ static void native_panel(ds_native_call *call, size_t j, size_t w, ds_native_job
             straight ? p->c + (call->row + from) * p->ldc + j / span * p->skip + at : call->room->c;
         job.ldc = straight ? p->ldc : NATIVE_WIDTH;
         job.add = straight && add;
+        job.bias = straight ? bias : NULL;
         tile[rows - 1](&job);
         if (!straight)
-            native_scatter(call, call->row + from, rows, j, w);
+            native_scatter(call, call->row + from, rows, j, w, bias);
     }
 }
 
@@ -218,7 +224,7 @@ ds_status ds_product_bf16(const ds_product *product)
     return native_product(product, &(ds_native_call){.b_rows = NULL}, true);
 }
 
-static ds_status native_gemm(const ds_gemm *g, bool bf16)
+static ds_status native_gemm(const ds_gemm *g, const float *bias, bool bf16)
 {
     DS_TRY(ds_gemm_check(g));
     if (ds_gemm_empty(g))
@@ -226,16 +232,27 @@ static ds_status native_gemm(const ds_gemm *g, bool bf16)
     ds_native_matrix ma = {g->a, g->lda, g->ta == 'T'}, mb = {g->b, g->ldb, g->tb == 'N'};
     ds_operand a = {ds_native_pack_plain, &ma}, b = {ds_native_pack_plain, &mb};
     ds_product product = ds_gemm_product(g, &a, &b);
-    ds_native_call call = {.b_rows = g->tb == 'N' && !bf16 ? g->b : NULL, .ldb = g->ldb};
+    ds_native_call call = {
+        .b_rows = g->tb == 'N' && !bf16 ? g->b : NULL, .ldb = g->ldb, .bias = bias};
     return native_product(&product, &call, bf16);
 }
 
 ds_status ds_gemm_native(const ds_gemm *g)
 {
-    return native_gemm(g, false);
+    return native_gemm(g, NULL, false);
 }
 
 ds_status ds_gemm_bf16(const ds_gemm *g)
 {
-    return native_gemm(g, true);
+    return native_gemm(g, NULL, true);
+}
+
+ds_status ds_affine_native(const ds_gemm *g, const float *bias)
+{
+    return native_gemm(g, bias, false);
+}
+
+ds_status ds_affine_bf16(const ds_gemm *g, const float *bias)
+{
+    return native_gemm(g, bias, true);
 }

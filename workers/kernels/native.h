@@ -23,8 +23,8 @@ typedef struct ds_native_fetch {
     size_t pace;   /* lines a NATIVE_STRETCH of k; 0: nothing to fetch */
 } ds_native_fetch;
 
-/* c (rows, width) = [c +] a b over k <= NATIVE_DEPTH: a packed, b rows every ldb floats. The chain
- * starts from zero; c is added at the end. */
+/* c (rows, width) = [c +] a b [+ bias] over k <= NATIVE_DEPTH: a packed, b rows every ldb floats.
+ * The chain starts from zero; c is added at the end, then the bias to each row. */
 typedef struct ds_native_job {
     size_t k;
     const float *a, *b;
@@ -32,6 +32,7 @@ typedef struct ds_native_job {
     float *c;
     size_t ldc;
     bool add;
+    const float *bias; /* (width); NULL: none */
     ds_native_fetch *fetch; /* two: of b, of a */
 } ds_native_job;
 typedef void ds_native_tile(const ds_native_job *job);

@@ -27,10 +27,14 @@ native_avx2_tile(const int rows, size_t column, const ds_native_job *job)
     }
     NATIVE_UNROLL
     for (int r = 0; r < rows; r++, c += job->ldc)
-        for (int v = 0; v < 2; v++)
-            _mm256_storeu_ps(c + 8 * v, job->add
-                                            ? _mm256_add_ps(_mm256_loadu_ps(c + 8 * v), sum[r][v])
-                                            : sum[r][v]);
+        for (int v = 0; v < 2; v++) {
+            __m256 x = sum[r][v];
+            if (job->add)
+                x = _mm256_add_ps(_mm256_loadu_ps(c + 8 * v), x);
+            if (job->bias != NULL)
+                x = _mm256_add_ps(x, _mm256_loadu_ps(job->bias + column + 8 * v));
+            _mm256_storeu_ps(c + 8 * v, x);
+        }
 }
 
 #define TILE(rows)                                                       \

@@ -12,6 +12,7 @@ typedef struct ds_native_call {
     const ds_bf16_way *bf16; /* NULL: float32 */
     const float *b_rows;     /* b as it lies, rows every ldb floats; NULL: it must be packed */
     size_t ldb;
+    const float *bias; /* of c's columns, added at the end of k; NULL: none */
     ds_native_room *room;
     size_t first_row, end_row, first_column, end_column; /* of c, this part */
     size_t row, rows, tiles;                             /* of a, packed */

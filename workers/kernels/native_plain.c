@@ -12,6 +12,8 @@ static void native_plain_row(size_t width, const ds_native_job *job)
             sum[j] = fmaf(job->a[p * NATIVE_HEIGHT], job->b[p * job->ldb + j], sum[j]);
     for (size_t j = 0; j < width; j++)
         job->c[j] = job->add ? job->c[j] + sum[j] : sum[j];
+    for (size_t j = 0; j < width && job->bias != NULL; j++)
+        job->c[j] += job->bias[j];
 }
 
 static void native_plain_wide(const ds_native_job *job)

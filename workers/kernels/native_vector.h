@@ -59,12 +59,18 @@ native_vector_tile(const int rows, const int vectors, const ds_native_job *job)
             }
         }
     }
+    const bool add = job->add;
+    const float *bias = job->bias;
     NATIVE_UNROLL
     for (int r = 0; r < rows; r++, c += ldc)
-        for (int v = 0; v < vectors; v++)
-            _mm512_storeu_ps(c + 16 * v, job->add
-                                             ? _mm512_add_ps(_mm512_loadu_ps(c + 16 * v), sum[r][v])
-                                             : sum[r][v]);
+        for (int v = 0; v < vectors; v++) {
+            __m512 x = sum[r][v];
+            if (add)
+                x = _mm512_add_ps(_mm512_loadu_ps(c + 16 * v), x);
+            if (bias != NULL)
+                x = _mm512_add_ps(x, _mm512_loadu_ps(bias + 16 * v));
+            _mm512_storeu_ps(c + 16 * v, x);
+        }
 }
 
 #define TILE(rows)                                                           \

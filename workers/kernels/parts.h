@@ -13,6 +13,8 @@ void ds_native_ready(void);
 ds_status ds_gemm_native(const ds_gemm *call);
 ds_status ds_product_native(const ds_product *call);
 ds_status ds_gemm_bf16(const ds_gemm *call);
+ds_status ds_affine_native(const ds_gemm *call, const float *bias);
+ds_status ds_affine_bf16(const ds_gemm *call, const float *bias);
 ds_status ds_product_bf16(const ds_product *call);
 ds_status ds_gemm_ref_bf16(const ds_gemm *call);
 ds_status ds_product_ref_bf16(const ds_product *call);

@@ -145,21 +145,21 @@ static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const 
     const ds_param *w = self->param[0];
     dense_view v = dense_look(self, rows);
     for (size_t i = 0; i < v.calls; i++) {
-        float *y = rows->y + i * v.y_step;
-        DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                                  .tb = v.turned ? 'T' : 'N',
-                                  .m = v.rows,
-                                  .n = v.out,
-                                  .k = v.in,
-                                  .a = rows->x + i * v.x_step,
-                                  .lda = v.ldx,
-                                  .b = params + w->offset,
-                                  .ldb = w->stride,
-                                  .beta = 0,
-                                  .c = y,
-                                  .ldc = v.ldy}));
+        const ds_gemm product = {.ta = 'N',
+                                 .tb = v.turned ? 'T' : 'N',
+                                 .m = v.rows,
+                                 .n = v.out,
+                                 .k = v.in,
+                                 .a = rows->x + i * v.x_step,
+                                 .lda = v.ldx,
+                                 .b = params + w->offset,
+                                 .ldb = w->stride,
+                                 .c = rows->y + i * v.y_step,
+                                 .ldc = v.ldy};
         if (dense_has_bias(self))
-            k->bias(v.rows, v.out, params + self->param[1]->offset, y, v.ldy);
+            DS_TRY(ds_kernels_affine(k, &product, params + self->param[1]->offset));
+        else
+            DS_TRY(k->gemm(&product));
     }
     return DS_OK;
 }

@@ -113,20 +113,21 @@ ds_status ds_recurrent_project(const ds_layer *self, const ds_kernels *k, const 
     ds_recurrent s = ds_recurrent_sizes(self);
     for (size_t r = 0; r < rows->n; r++) {
         float *gates = rows->kept + r * rows->kept_stride;
-        DS_TRY(k->gemm(&(ds_gemm){.ta = 'N',
-                                  .tb = 'N',
-                                  .m = s.positions,
-                                  .n = s.width,
-                                  .k = s.features,
-                                  .a = rows->x + r * rows->x_stride,
-                                  .lda = s.features,
-                                  .b = params + w->offset,
-                                  .ldb = w->stride,
-                                  .beta = 0,
-                                  .c = gates,
-                                  .ldc = s.width}));
+        const ds_gemm product = {.ta = 'N',
+                                 .tb = 'N',
+                                 .m = s.positions,
+                                 .n = s.width,
+                                 .k = s.features,
+                                 .a = rows->x + r * rows->x_stride,
+                                 .lda = s.features,
+                                 .b = params + w->offset,
+                                 .ldb = w->stride,
+                                 .c = gates,
+                                 .ldc = s.width};
         if (self->n_params > DS_BIAS_IH)
-            k->bias(s.positions, s.width, params + self->param[DS_BIAS_IH]->offset, gates, s.width);
+            DS_TRY(ds_kernels_affine(k, &product, params + self->param[DS_BIAS_IH]->offset));
+        else
+            DS_TRY(k->gemm(&product));
     }
     return DS_OK;
 }
