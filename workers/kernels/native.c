@@ -117,6 +117,7 @@ static void native_block(ds_native_call *call)
         const ds_native_job job = {.b = in_place ? call->b_rows + call->depth * call->ldb + j
                                                  : call->room->b,
                                    .ldb = in_place ? call->ldb : NATIVE_WIDTH,
+                                   .flush = call->bf16 != NULL,
                                    .fetch = fetch};
         if (!in_place)
             native_pack(call, call->product->b, j, w, NATIVE_WIDTH, call->room->b);

@@ -2,6 +2,10 @@
 #ifndef DS_NATIVE_H
 #define DS_NATIVE_H
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 #include "descent/kernels.h"
 
 enum {
@@ -33,6 +37,7 @@ typedef struct ds_native_job {
     size_t ldc;
     bool add;
     const float *bias; /* (width); NULL: none */
+    bool flush;        /* of a chain, what comes out below 2^-126 is zero: products of bfloat16 */
     ds_native_fetch *fetch; /* two: of b, of a */
 } ds_native_job;
 typedef void ds_native_tile(const ds_native_job *job);
@@ -48,6 +53,36 @@ extern const ds_native_isa ds_native_avx512, ds_native_avx2;
 extern const ds_native_isa ds_native_dot; /* AVX512_BF16, of pairs */
 #endif
 extern const ds_native_isa ds_native_plain;
+
+/* Around a chain: vdpbf16ps flushes to zero whatever the CPU was told, so the other tiles tell it.
+ * c is added as ever. The barriers hold arithmetic on what memory holds between them. */
+static inline unsigned ds_native_flush(bool flush)
+{
+    unsigned before = 0;
+#if defined(__x86_64__)
+    if (flush) {
+        before = _mm_getcsr();
+        _mm_setcsr(before | _MM_FLUSH_ZERO_ON);
+        __asm__ volatile("" ::: "memory");
+    }
+#else
+    (void)flush;
+#endif
+    return before;
+}
+
+static inline void ds_native_keep(bool flush, unsigned before)
+{
+#if defined(__x86_64__)
+    if (flush) {
+        __asm__ volatile("" ::: "memory");
+        _mm_setcsr(before);
+        __asm__ volatile("" ::: "memory");
+    }
+#else
+    (void)flush, (void)before;
+#endif
+}
 
 /* Unrolls a loop of constant length whole, so that an array of accumulators lies in registers. */
 #if defined(__clang__)

@@ -16,6 +16,7 @@ native_avx2_tile(const int rows, size_t column, const ds_native_job *job)
     NATIVE_UNROLL
     for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm256_setzero_ps();
+    const unsigned before = ds_native_flush(job->flush);
     for (size_t p = 0; p < job->k; p++, a += NATIVE_HEIGHT, b += job->ldb) {
         __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
         NATIVE_UNROLL
@@ -25,6 +26,7 @@ native_avx2_tile(const int rows, size_t column, const ds_native_job *job)
             sum[r][1] = _mm256_fmadd_ps(x, b1, sum[r][1]);
         }
     }
+    ds_native_keep(job->flush, before);
     NATIVE_UNROLL
     for (int r = 0; r < rows; r++, c += job->ldc)
         for (int v = 0; v < 2; v++) {

@@ -1,9 +1,9 @@
 /* Products of bfloat16: both sides are rounded (to nearest even, denormals to zero) as they are
  * packed, sums stay float32. k goes in pairs: of elements 2q and 2q + 1 the odd product is added
- * first, each addition rounded, as vdpbf16ps of AVX512_BF16 does (a product of two bfloat16 is
- * exact in float32, so fused multiply-adds give the same). Where the CPU lacks that instruction, or
- * is no faster by it (native_race.c), the rounded floats, pairs swapped, go through the float32
- * tiles: the same bits. */
+ * first, each addition rounded, as vdpbf16ps of AVX512_BF16 does: fused multiply-adds, below 2^-126
+ * flushed to zero (Emerald Rapids: 20 million sums near that border, all the same bits). Where the
+ * CPU lacks that instruction, or is no faster by it (native_race.c), the rounded floats, pairs
+ * swapped, go through the float32 tiles: the same bits. */
 #include <stdint.h>
 
 #include "descent/simd.h"

@@ -7,9 +7,11 @@
 static void native_plain_row(size_t width, const ds_native_job *job)
 {
     float sum[NATIVE_WIDTH] = {0};
+    const unsigned before = ds_native_flush(job->flush);
     for (size_t p = 0; p < job->k; p++)
         for (size_t j = 0; j < width; j++)
             sum[j] = fmaf(job->a[p * NATIVE_HEIGHT], job->b[p * job->ldb + j], sum[j]);
+    ds_native_keep(job->flush, before);
     for (size_t j = 0; j < width; j++)
         job->c[j] = job->add ? job->c[j] + sum[j] : sum[j];
     for (size_t j = 0; j < width && job->bias != NULL; j++)

@@ -33,6 +33,7 @@ native_vector_tile(const int rows, const int vectors, const ds_native_job *job)
     NATIVE_UNROLL
     for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    const unsigned before = ds_native_flush(job->flush);
     for (size_t p = 0; p < k;) {
         size_t end = p + NATIVE_STRETCH < k ? p + NATIVE_STRETCH : k;
         if (left > 0) {
@@ -59,6 +60,7 @@ native_vector_tile(const int rows, const int vectors, const ds_native_job *job)
             }
         }
     }
+    ds_native_keep(job->flush, before);
     const bool add = job->add;
     const float *bias = job->bias;
     NATIVE_UNROLL

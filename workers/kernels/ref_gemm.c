@@ -54,7 +54,9 @@ static void ref_gemm_block(const ds_product *g, bool bf16, size_t j, size_t w, s
         g->a->pack(g->a, i, 1, depth, n, 1, a);
         if (bf16)
             ds_bf16_swap(n, 1, a);
+        unsigned before = ds_native_flush(bf16);
         ref_gemm_chain(steps, a, b, sum);
+        ds_native_keep(bf16, before);
         for (size_t q = 0; q < w; q++) {
             float *c = g->c + i * g->ldc + (j + q) / span * g->skip + (j + q) % span;
             *c = depth > 0 || g->beta != 0.0f ? *c + sum[q] : sum[q];
