@@ -52,6 +52,7 @@ typedef struct ds_layer {
     size_t tied;  /* 1 + index of the layer whose first parameter is its first too; 0: its own */
     bool lends;   /* its first parameter is also that of layers behind it */
     size_t link;  /* of a branch: its fork's index; of a join: its branch's */
+    bool direct;  /* of a branch and its join: no layers between them, dy stays in its block */
     size_t level; /* of these three: how many others they lie in */
     void *plan;   /* prepare may set: the layer's own constants, in the model's arena */
 } ds_layer;

@@ -2,7 +2,7 @@
  * layers are given for it. In the chain of layers it stands as: fork, its layers, branch, those of
  * the shortcut, and the join that bears the block's name. Backward: the join's dy goes down both
  * ways; it waits in hold[0] while the shortcut is gone through, the shortcut's gradient in hold[1]
- * until the fork adds it. */
+ * until the fork adds it. Where the shortcut is x itself, dy stays where it is. */
 #include <string.h>
 
 #include "descent/layer.h"
@@ -54,8 +54,9 @@ static ds_status residual_branch_backward(const ds_layer *self, const ds_kernels
     for (size_t r = 0; r < rows->n; r++) {
         memcpy(rows->hold[1] + r * rows->y_stride, rows->dy + r * rows->y_stride,
                out * sizeof(float));
-        memcpy(rows->dx + r * rows->x_stride, rows->hold[0] + r * rows->x_stride,
-               in * sizeof(float));
+        if (!self->direct)
+            memcpy(rows->dx + r * rows->x_stride, rows->hold[0] + r * rows->x_stride,
+                   in * sizeof(float));
     }
     return DS_OK;
 }
@@ -81,7 +82,7 @@ static ds_status residual_backward(const ds_layer *self, const ds_kernels *k, co
                                    const ds_rows *rows)
 {
     (void)k, (void)params;
-    for (size_t r = 0; r < rows->n; r++)
+    for (size_t r = 0; r < rows->n && !self->direct; r++)
         memcpy(rows->hold[0] + r * rows->other_stride, rows->dy + r * rows->y_stride,
                ds_shape_elements(&self->out) * sizeof(float));
     return DS_OK;

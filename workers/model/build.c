@@ -209,8 +209,14 @@ static void build_strides(ds_model *model, size_t i)
     layer->x_stride = i > 0 ? model->layer[i - 1].y_stride : ds_shape_stride(&model->input);
     layer->y_stride =
         layer->ops->view || layer->ops->in_place ? layer->x_stride : ds_shape_stride(&layer->out);
-    if (layer->ops->flow == DS_FLOW_BRANCH)
-        layer->y_stride = model->layer[layer->link].y_stride;
+    if (layer->ops->flow != DS_FLOW_BRANCH)
+        return;
+    layer->y_stride = model->layer[layer->link].y_stride;
+    ds_layer *next = layer + 1;
+    layer->direct = i + 1 < model->n_layers && next->ops->flow == DS_FLOW_JOIN && next->link == i &&
+                    layer->x_stride == layer->y_stride;
+    if (layer->direct)
+        next->direct = true;
 }
 
 /* Shapes and parameters, first layer to last. */

@@ -62,7 +62,7 @@ ds_status ds_objective_diagnose(ds_workspace *self, const float *params, int64_t
 /* dx of layer l has the block of dy. */
 static inline bool ds_layer_dx_in_place(const ds_layer *layer)
 {
-    return layer->ops->in_place || layer->ops->view;
+    return layer->ops->in_place || layer->ops->view || layer->direct;
 }
 
 #endif
