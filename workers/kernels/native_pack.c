@@ -44,13 +44,27 @@ native_turn_sixteen(size_t rows, size_t n, const float *src, size_t ld, float *d
                 dst[p * width + i + q] = row[q][p];
     }
 }
+
+/* native_copy for widths of whole sixteens: a load and a store for each. */
+__attribute__((target("avx512f"))) static void
+native_copy_sixteen(size_t rows, size_t n, const float *src, size_t ld, float *dst, size_t width)
+{
+    for (size_t i = 0; i < rows; i += 16) {
+        const __mmask16 lanes = (__mmask16)(rows - i < 16 ? (1u << (rows - i)) - 1 : 0xffffu);
+        for (size_t p = 0; p < n; p++)
+            _mm512_storeu_ps(dst + p * width + i, _mm512_maskz_loadu_ps(lanes, src + p * ld + i));
+    }
+}
 #endif
 
-/* Runs of eight, the last overlapping the one before. */
+/* Runs of eight, the last overlapping the one before. Lanes past the last row are zero up to the
+ * next sixteen, which tiles compute: what an earlier product left there may be denormal, and
+ * Intel's CPUs then take 100 times as long. */
 DS_SIMD
 static void native_copy(size_t rows, size_t n, const float *src, size_t ld, float *dst,
                         size_t width)
 {
+    size_t whole = (rows + 15) / 16 * 16, lanes = whole < width ? whole : width;
     if (rows == NATIVE_WIDTH) {
         for (size_t p = 0; p < n; p++) {
             __builtin_prefetch(src + (p + NATIVE_AHEAD) * ld);
@@ -59,13 +73,17 @@ static void native_copy(size_t rows, size_t n, const float *src, size_t ld, floa
         }
     } else if (rows > 8 && rows <= 16) {
         for (size_t p = 0; p < n; p++) {
+            memset(dst + p * width + 8, 0, 8 * sizeof *dst);
             memcpy(dst + p * width, src + p * ld, 8 * sizeof *dst);
             memcpy(dst + p * width + rows - 8, src + p * ld + rows - 8, 8 * sizeof *dst);
         }
     } else {
-        for (size_t p = 0; p < n; p++)
+        for (size_t p = 0; p < n; p++) {
             for (size_t i = 0; i < rows; i++)
                 dst[p * width + i] = src[p * ld + i];
+            for (size_t i = rows; i < lanes; i++)
+                dst[p * width + i] = 0.0f;
+        }
     }
 }
 
@@ -73,6 +91,13 @@ void ds_native_pack_plain(const ds_operand *self, size_t row, size_t rows, size_
                           size_t width, float *dst)
 {
     const ds_native_matrix *m = self->source;
+#if defined(__x86_64__)
+    bool wide = width % 16 == 0 && ds_cpu_isa() > 1 && ds_isa_bound() > 1;
+    if (wide && m->turned && rows < NATIVE_WIDTH) {
+        native_copy_sixteen(rows, n, m->data + depth * m->ld + row, m->ld, dst, width);
+        return;
+    }
+#endif
     if (m->turned)
         native_copy(rows, n, m->data + depth * m->ld + row, m->ld, dst, width);
     else if (width < 8) /* a block of eight would run past the panel's end */
@@ -80,7 +105,7 @@ void ds_native_pack_plain(const ds_operand *self, size_t row, size_t rows, size_
             for (size_t i = 0; i < width; i++)
                 dst[p * width + i] = m->data[(row + (i < rows ? i : rows - 1)) * m->ld + depth + p];
 #if defined(__x86_64__)
-    else if (width % 16 == 0 && ds_cpu_isa() > 1 && ds_isa_bound() > 1)
+    else if (wide)
         native_turn_sixteen(rows, n, m->data + row * m->ld + depth, m->ld, dst, width);
 #endif
     else
