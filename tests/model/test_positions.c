@@ -103,6 +103,28 @@ START_TEST(passes_do_not_change_bits)
 }
 END_TEST
 
+/* Own products take all shards at once and need no turned weights, unless samples lie apart: 3 rows
+ * of 257 are no whole sixteens. Then W^T would be packed for each sample. */
+START_TEST(weights_are_turned_where_samples_lie_apart)
+{
+    static const char *const models[] = {
+        "model: {input: [3, 257], layers: [{dense: {units: 256, positionwise: true}}]}",
+        "model: {input: [3, 256], layers: [{dense: {units: 256, positionwise: true}}]}",
+        "model: {input: [257], layers: [{dense: {units: 256}}]}",
+    };
+    const ds_kernels *k = ds_kernels_find("native");
+    for (int i = 0; i < 3; i++) {
+        ds_config *config = rig_config(models[i], "mse");
+        ds_model *made = NULL;
+        RIG_OK(ds_model_create(config->model, 0, &made));
+        const ds_layer *layer = ds_model_layer(made, 0);
+        ck_assert_int_eq(layer->ops->shares(layer, k, 200), i == 0);
+        ds_model_destroy(&made);
+        ds_config_destroy(&config);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("positions");
@@ -111,6 +133,7 @@ int main(void)
     tcase_add_test(t, loss_is_the_mean_over_positions);
     tcase_add_test(t, gradient_is_right);
     tcase_add_test(t, passes_do_not_change_bits);
+    tcase_add_test(t, weights_are_turned_where_samples_lie_apart);
     suite_add_tcase(s, t);
     return rig_run(s);
 }

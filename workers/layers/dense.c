@@ -164,13 +164,17 @@ static ds_status dense_forward(const ds_layer *self, const ds_kernels *k, const 
     return DS_OK;
 }
 
-/* Where the library packs W^T anew for each shard, few rows a shard do not earn that back: W is
- * turned once a pass and dx a plain product. Shards that go through as one product need none. On
- * one core with 4 x 32 rows of 1024 x 1024: 2.96 ms as it lies, 2.36 + 0.23 turned; with 128
- * rows 2.45 against 2.32 + 0.18. */
+/* Where W^T would be packed anew for each product, few rows do not earn that back: W is turned once
+ * a pass and dx a plain product. A library's products are a shard's, own ones a sample's where its
+ * positions' rows lie apart; else all shards are one product, which needs none. On one core with
+ * 4 x 32 rows of 1024 x 1024: 2.96 ms as it lies, 2.36 + 0.23 turned; with 128 rows 2.45 against
+ * 2.32 + 0.18. */
 static bool dense_shares(const ds_layer *self, const ds_kernels *k, size_t n)
 {
-    return self->shared > 0 && k->packs_b && !k->rows_alone && n <= DENSE_TURN_ROWS;
+    const ds_rows rows = {.n = n, .x_stride = self->x_stride, .y_stride = self->y_stride};
+    dense_view v = dense_look(self, &rows);
+    bool few = k->rows_alone ? v.calls > 1 && v.rows <= DENSE_TURN_ROWS : n <= DENSE_TURN_ROWS;
+    return self->shared > 0 && k->packs_b && few;
 }
 
 static void dense_share(const ds_layer *self, const ds_kernels *k, const float *params,
