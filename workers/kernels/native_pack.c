@@ -25,38 +25,6 @@ static void native_turn(size_t rows, size_t n, const float *src, size_t ld, floa
     }
 }
 
-#if defined(__x86_64__)
-#include "native_turn_wide.h"
-
-/* The same for widths of whole sixteens. */
-__attribute__((target("avx512f"))) static void
-native_turn_sixteen(size_t rows, size_t n, const float *src, size_t ld, float *dst, size_t width)
-{
-    size_t whole = n / 4 * 4;
-    for (size_t i = 0; i < rows; i += 16) {
-        const float *row[16];
-        for (size_t q = 0; q < 16; q++)
-            row[q] = src + (i + q < rows ? i + q : rows - 1) * ld;
-        for (size_t p = 0; p < whole; p += 4)
-            native_turn_wide(row, p, dst + p * width + i, width);
-        for (size_t p = whole; p < n; p++)
-            for (size_t q = 0; q < 16; q++)
-                dst[p * width + i + q] = row[q][p];
-    }
-}
-
-/* native_copy for widths of whole sixteens: a load and a store for each. */
-__attribute__((target("avx512f"))) static void
-native_copy_sixteen(size_t rows, size_t n, const float *src, size_t ld, float *dst, size_t width)
-{
-    for (size_t i = 0; i < rows; i += 16) {
-        const __mmask16 lanes = (__mmask16)(rows - i < 16 ? (1u << (rows - i)) - 1 : 0xffffu);
-        for (size_t p = 0; p < n; p++)
-            _mm512_storeu_ps(dst + p * width + i, _mm512_maskz_loadu_ps(lanes, src + p * ld + i));
-    }
-}
-#endif
-
 /* Runs of eight, the last overlapping the one before. Lanes past the last row are zero up to the
  * next sixteen, which tiles compute: what an earlier product left there may be denormal, and
  * Intel's CPUs then take 100 times as long. */
@@ -87,27 +55,36 @@ static void native_copy(size_t rows, size_t n, const float *src, size_t ld, floa
     }
 }
 
+/* With AVX-512, unless the panel is a plain copy of whole rows, which native_copy fetches ahead. */
+static bool native_pack_wide(const ds_native_matrix *m, const ds_native_part *part, size_t width,
+                             float *dst)
+{
+    bool full = m->turned && part->rows == NATIVE_WIDTH;
+    if (width % 16 != 0 || full || ds_cpu_isa() < 2 || ds_isa_bound() < 2)
+        return false;
+#if defined(__x86_64__)
+    if (m->turned)
+        ds_native_copy_sixteen(part->rows, part->n, m->data + part->depth * m->ld + part->row,
+                               m->ld, dst, width);
+    else
+        ds_native_turn_sixteen(part->rows, part->n, m->data + part->row * m->ld + part->depth,
+                               m->ld, dst, width);
+#endif
+    return true;
+}
+
 void ds_native_pack_plain(const ds_operand *self, size_t row, size_t rows, size_t depth, size_t n,
                           size_t width, float *dst)
 {
     const ds_native_matrix *m = self->source;
-#if defined(__x86_64__)
-    bool wide = width % 16 == 0 && ds_cpu_isa() > 1 && ds_isa_bound() > 1;
-    if (wide && m->turned && rows < NATIVE_WIDTH) {
-        native_copy_sixteen(rows, n, m->data + depth * m->ld + row, m->ld, dst, width);
+    if (native_pack_wide(m, &(ds_native_part){row, rows, depth, n}, width, dst))
         return;
-    }
-#endif
     if (m->turned)
         native_copy(rows, n, m->data + depth * m->ld + row, m->ld, dst, width);
     else if (width < 8) /* a block of eight would run past the panel's end */
         for (size_t p = 0; p < n; p++)
             for (size_t i = 0; i < width; i++)
                 dst[p * width + i] = m->data[(row + (i < rows ? i : rows - 1)) * m->ld + depth + p];
-#if defined(__x86_64__)
-    else if (wide)
-        native_turn_sixteen(rows, n, m->data + row * m->ld + depth, m->ld, dst, width);
-#endif
     else
         native_turn(rows, n, m->data + row * m->ld + depth, m->ld, dst, width);
 }

@@ -36,6 +36,15 @@ static inline void ds_native_begins(size_t rows, size_t tiles, size_t *begin)
 void ds_native_copy_tiles(const ds_native_matrix *m, const ds_native_part *part, size_t tiles,
                           float *dst);
 
+#if defined(__x86_64__)
+/* ds_native_pack_plain's parts for AVX-512 and widths of whole sixteens: element (i, p) at
+ * src[i * ld + p], and at src[p * ld + i]. */
+void ds_native_turn_sixteen(size_t rows, size_t n, const float *src, size_t ld, float *dst,
+                            size_t width);
+void ds_native_copy_sixteen(size_t rows, size_t n, const float *src, size_t ld, float *dst,
+                            size_t width);
+#endif
+
 /* A way to compute products of bfloat16; all have the same bits. Each function returns the steps a
  * tile takes. */
 typedef struct ds_bf16_way {
