@@ -4,12 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <check.h>
-
 #include "descent/kernels.h"
 #include "descent/rng.h"
 
 #include "../../workers/kernels/native_race.h"
+#include "../base/suite.h"
 
 enum { SIDE = 72, DEPTH = 300, LDC = SIDE + 3 };
 
@@ -108,16 +107,9 @@ int main(void)
     fill(SIDE * DEPTH, "b", b);
     fill(SIDE, "bias", bias);
     fill(SIDE * LDC, "c", start);
-    Suite *s = suite_create("affine");
-    TCase *t = tcase_create("every table");
+    TCase *t = tcase_create("affine");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, bits_of_both, 0, n);
     tcase_add_loop_test(t, by_hand, 0, n);
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_set_tap(r, "-");
-    srunner_run_all(r, CK_SILENT);
-    int bad = srunner_ntests_failed(r);
-    srunner_free(r);
-    return bad > 0;
+    return run_suite(t);
 }
