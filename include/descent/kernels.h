@@ -8,7 +8,7 @@
  * of fused multiply-adds begun at zero, and their sums added in order, c first where beta is 1. No
  * height, width, address, thread count or instruction set changes a bit of it. With bfloat16 both
  * factors are rounded first and k goes in pairs, the odd one before the even; sums stay float32,
- * within a chain those below 2^-126 become zero. */
+ * within a chain those below 2^-126 become zero (on x86-64; elsewhere they stay). */
 #ifndef DS_KERNELS_H
 #define DS_KERNELS_H
 
