@@ -150,7 +150,7 @@ START_TEST(what_it_costs)
     for (uint64_t i = 0; i < N; i++)
         index[i] = i;
     const ds_augment_job job = {&all, &by, &data.input, 7, 1};
-    double ns = INFINITY;
+    double ns = (double)INFINITY;
     for (int i = 0; i < 10; i++) { /* the best: neighbours come and go */
         rows(&all, 0, N, index, x);
         clock_gettime(CLOCK_MONOTONIC, &a);
