@@ -33,6 +33,10 @@ typedef struct ds_attr {
 
 typedef struct ds_snapshot {
     int64_t step;
+    /* Called on rank 0 once a reader would take the file, before the other ranks know; may be NULL.
+     */
+    void (*stands)(void *context, int64_t step);
+    void *context;
     size_t n_entries;
     const ds_entry *entry;
     size_t n_attrs;

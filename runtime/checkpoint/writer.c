@@ -313,6 +313,8 @@ static ds_status writer_commit(writer *self, const char *dir)
     ds_watch_beat(self->world); /* a slow disk is no standstill */
     DS_CHECK(rename(self->temporary, self->final) == 0, DS_ERR_WRITE, "%s: cannot be renamed: %s",
              self->temporary, strerror(errno));
+    if (self->snapshot->stands != NULL)
+        self->snapshot->stands(self->snapshot->context, self->snapshot->step);
     DS_TRY(ds_dir_sync(self->folder));
     ds_watch_beat(self->world);
     return ds_link_step(dir, "latest", self->snapshot->step);

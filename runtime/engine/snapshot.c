@@ -289,6 +289,12 @@ static ds_status snapshot_make(snapshot *self, ds_trainer *trainer)
     return snapshot_run(self);
 }
 
+static void snapshot_stands(void *context, int64_t step)
+{
+    ds_trainer *trainer = context;
+    trainer->saved_step = step;
+}
+
 ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *path)
 {
     snapshot s;
@@ -296,6 +302,8 @@ ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *p
     ds_status status = ds_agree(self->world, snapshot_make(&s, self));
     if (status == DS_OK) {
         ds_snapshot file = {.step = self->step,
+                            .stands = snapshot_stands,
+                            .context = self,
                             .n_entries = s.n_entries,
                             .entry = s.entry,
                             .n_attrs = s.n_attrs,

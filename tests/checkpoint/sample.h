@@ -86,7 +86,11 @@ static inline void sample_make(sample *self, int64_t step, size_t rows, int salt
     static const char *const more[] = {"a1", "a2", "a3", "a4", "a5", "a6"};
     for (size_t i = 0; i < 6; i++)
         self->attr[n++] = (ds_attr){.name = more[i], .kind = DS_ATTR_INT, .integer = -(int64_t)i};
-    self->snapshot = (ds_snapshot){step, SAMPLE_ENTRIES, self->entry, n, self->attr};
+    self->snapshot = (ds_snapshot){.step = step,
+                                   .n_entries = SAMPLE_ENTRIES,
+                                   .entry = self->entry,
+                                   .n_attrs = n,
+                                   .attr = self->attr};
 }
 
 static inline void sample_free(sample *self)

@@ -212,6 +212,23 @@ START_TEST(damage_has_a_name)
 }
 END_TEST
 
+/* What ds_snapshot's `stands` saw: the step, and that the file lay at its name by then. */
+typedef struct stood {
+    const char *dir;
+    int64_t step;
+    int calls;
+} stood;
+
+static void note_stands(void *context, int64_t step)
+{
+    stood *self = context;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/checkpoints/step-%08d.h5", self->dir, (int)step);
+    ck_assert_msg(access(path, R_OK) == 0, "told of %s before it is there", path);
+    self->step = step;
+    self->calls++;
+}
+
 /* 300 tensors: the table does not fit into the header and lies behind the body. */
 START_TEST(large_tables_lie_behind)
 {
@@ -223,10 +240,12 @@ START_TEST(large_tables_lie_behind)
         snprintf(name[i], sizeof name[i], "/parameters/layer%d/bias", i);
         entry[i] = (ds_entry){.path = name[i], .shape = {1, {5}}, .data = value};
     }
-    ds_snapshot s = {.step = 7, .n_entries = N, .entry = entry};
     char dir[64], path[4096];
-    ck_assert_msg(ds_checkpoint_write(world, place_new(dir), &s, 4096, path) == DS_OK, "%s",
-                  ds_last_error());
+    stood told = {.dir = place_new(dir), .step = -1};
+    ds_snapshot s = {
+        .step = 7, .n_entries = N, .entry = entry, .stands = note_stands, .context = &told};
+    ck_assert_msg(ds_checkpoint_write(world, dir, &s, 4096, path) == DS_OK, "%s", ds_last_error());
+    ck_assert(told.calls == 1 && told.step == 7);
     ds_checkpoint *c = NULL;
     float got[5];
     ck_assert_msg(ds_checkpoint_open(path, &c) == DS_OK, "%s", ds_last_error());
@@ -248,6 +267,7 @@ START_TEST(large_tables_lie_behind)
     printf("# %s\n", ds_last_error());
     snprintf(path, sizeof path, "%s/checkpoints/step-00000008.h5.tmp", dir);
     ck_assert(stat(path, &st) != 0 && errno == ENOENT);
+    ck_assert_msg(told.calls == 1, "told of a checkpoint that failed");
     place_remove(dir);
 }
 END_TEST
