@@ -38,15 +38,11 @@ typedef struct problem {
     size_t n_c;
 } problem;
 
-static inline problem problem_make(ds_rng *rng, uint64_t id)
+/* The call's blocks: rows `pad` longer than they need be. */
+static inline problem problem_of(ds_rng *rng, uint64_t id, ds_gemm call, size_t pad)
 {
-    problem p = {.call = {.ta = (id & 1) ? 'T' : 'N', .tb = (id & 2) ? 'T' : 'N'}};
+    problem p = {.call = call};
     ds_gemm *g = &p.call;
-    g->beta = (id & 4) ? 1.0f : 0.0f;
-    g->m = pick(rng, 8 * id), g->n = pick(rng, 8 * id + 1), g->k = pick(rng, 8 * id + 2);
-    if (id % 16 == 15)
-        g->k = 1009; /* a prime beyond the libraries' blocks */
-    size_t pad = ds_rng_bits(rng, 8 * id + 3) % PAD;
     g->lda = (g->ta == 'N' ? g->k : g->m) + pad;
     g->ldb = (g->tb == 'N' ? g->n : g->k) + pad / 2;
     g->ldc = g->n + pad / 3;
@@ -58,6 +54,34 @@ static inline problem problem_make(ds_rng *rng, uint64_t id)
     ck_assert_ptr_nonnull(p.c);
     g->c = p.c;
     return p;
+}
+
+static inline problem problem_make(ds_rng *rng, uint64_t id)
+{
+    ds_gemm g = {.ta = (id & 1) ? 'T' : 'N', .tb = (id & 2) ? 'T' : 'N'};
+    g.beta = (id & 4) ? 1.0f : 0.0f;
+    g.m = pick(rng, 8 * id), g.n = pick(rng, 8 * id + 1), g.k = pick(rng, 8 * id + 2);
+    if (id % 16 == 15)
+        g.k = 1009; /* a prime beyond the libraries' blocks */
+    return problem_of(rng, id, g, ds_rng_bits(rng, 8 * id + 3) % PAD);
+}
+
+/* Where native products go other ways: a in several blocks, read as it lies or packed because of
+ * its pitch, its size or the columns; b near and far. */
+enum { N_LARGE = 12 };
+static inline problem problem_large(ds_rng *rng, uint64_t id)
+{
+    static const struct {
+        char ta, tb;
+        size_t m, n, k, pad;
+    } shape[N_LARGE] = {
+        {'N', 'N', 2300, 33, 300, 4}, {'T', 'N', 2300, 40, 270, 12}, {'N', 'T', 600, 64, 512, 0},
+        {'N', 'N', 600, 64, 512, 16}, {'T', 'N', 512, 32, 64, 0},    {'T', 'N', 500, 32, 64, 0},
+        {'N', 'N', 300, 100, 200, 0}, {'N', 'N', 100, 128, 128, 16}, {'N', 'N', 100, 129, 128, 16},
+        {'N', 'N', 1030, 10, 784, 0}, {'T', 'N', 70, 96, 257, 2},    {'T', 'T', 29, 17, 40, 1}};
+    ds_gemm g = {.ta = shape[id].ta, .tb = shape[id].tb, .beta = (float)(id % 2)};
+    g.m = shape[id].m, g.n = shape[id].n, g.k = shape[id].k;
+    return problem_of(rng, N_SHAPES + id, g, shape[id].pad);
 }
 
 static inline void problem_free(problem *p)
@@ -104,8 +128,8 @@ static inline double problem_error(const ds_kernels *k, problem *p)
 static inline void same_bits(const ds_kernels *k, const ds_kernels *ref, float scale)
 {
     ds_rng rng = ds_rng_for(7, "shapes");
-    for (uint64_t id = 0; id < N_SHAPES; id++) {
-        problem p = problem_make(&rng, id);
+    for (uint64_t id = 0; id < N_SHAPES + N_LARGE; id++) {
+        problem p = id < N_SHAPES ? problem_make(&rng, id) : problem_large(&rng, id - N_SHAPES);
         const ds_gemm *g = &p.call;
         for (size_t i = 0; i < (g->ta == 'N' ? g->m : g->k) * g->lda; i++)
             p.a[i] *= scale;

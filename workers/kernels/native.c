@@ -3,8 +3,9 @@
  * columns, a tile of c lies in registers. An element of c is the sum, in order, of chains of at
  * most 256 fused multiply-adds in the order of k, each from zero: its bits depend on no block size,
  * no height or width of the product, and no instruction set, so that unlike CPUs agree.
- * 2 m n k flops; packing reads a once and b once for each block of a. While a panel is computed
- * with AVX-512, the next one comes into the second-level cache. */
+ * 2 m n k flops; packing reads a once and b once for each block of a. Where it would not pay, a
+ * and b are read as they lie. While a panel is computed with AVX-512, the next one comes into the
+ * second-level cache. */
 #include "native_call.h"
 #include "native_pool.h"
 #include "native_race.h"
@@ -13,6 +14,10 @@
 enum {
     NATIVE_ALONE = 100000, /* multiply-adds a thread at least */
     NATIVE_FEW = 4,        /* tiles that take b as it lies */
+    NATIVE_NEAR = 16384,   /* floats from b's first to its last: so near it serves any number */
+    NATIVE_COLD = 16384,   /* floats of an a that may still lie in a near cache */
+    NATIVE_SLIM = 128,  /* columns at most that take such an a as it lies; half for larger ones */
+    NATIVE_CLASH = 512, /* floats between rows that fall on too few sets of a cache */
 };
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -36,7 +41,7 @@ static size_t native_pack_turned(const ds_native_call *call, const ds_native_mat
         return call->bf16->tiles(m, &part, call->tiles, call->room->a);
     ds_native_copy_tiles(m, &part, call->tiles, call->room->a);
     for (size_t t = 0; t < call->tiles && call->bf16 != NULL; t++)
-        steps = call->bf16->convert(call->n, NATIVE_HEIGHT, call->room->a + t * NATIVE_TILE);
+        steps = call->bf16->convert(call->n, NATIVE_HEIGHT, call->room->a + t * call->isa->tile);
     return steps;
 }
 
@@ -44,7 +49,7 @@ static void native_pack_tile(ds_native_call *call, size_t t)
 {
     size_t from = call->begin[t], rows = call->begin[t + 1] - from;
     call->steps = native_pack(call, call->product->a, call->row + from, rows, NATIVE_HEIGHT,
-                              call->room->a + t * NATIVE_TILE);
+                              call->room->a + t * call->isa->tile);
 }
 
 /* Columns [j, j + w) of a tile's rows from the room's tile into c, column by column's place. */
@@ -68,6 +73,20 @@ static void native_scatter(const ds_native_call *call, size_t row, size_t rows, 
     }
 }
 
+/* Where the tiles of a are read: the first one's, and from row to row, where they lie. */
+static size_t native_look(const ds_native_call *call, const float **first, size_t *lda)
+{
+    *first = call->room->a;
+    *lda = NATIVE_HEIGHT;
+    if (!call->lies)
+        return 0;
+    const ds_native_matrix *m = call->product->a->source;
+    size_t row = call->turned ? 1 : m->ld, step = call->turned ? m->ld : 1;
+    *first = m->data + call->row * row + call->depth * step;
+    *lda = m->ld;
+    return row;
+}
+
 /* ---- blocks ------------------------------------------------------------------------------------
  */
 
@@ -77,25 +96,30 @@ static void native_panel(ds_native_call *call, size_t j, size_t w, ds_native_job
 {
     const ds_product *p = call->product;
     bool add = call->depth > 0 || p->beta != 0.0f, narrow = w <= NATIVE_WIDTH / 2;
-    ds_native_tile *const *tile = narrow ? call->isa->narrow : call->isa->wide;
+    const ds_native_tiles *tiles =
+        call->lies && !call->turned ? &call->isa->by_rows : &call->isa->by_steps;
+    ds_native_tile *const *tile = narrow ? tiles->narrow : tiles->wide;
     size_t span = p->span > 0 ? p->span : p->n, at = j % span;
     bool straight = (w == NATIVE_WIDTH || w == NATIVE_WIDTH / 2) && at + w <= span;
-    bool packs = !call->turned && j == call->first_column;
+    bool first = j == call->first_column, packs = first && !call->turned && !call->lies;
+    bool fetches = packs || (first && call->lies && !call->turned && p->m * p->k > NATIVE_COLD);
     bool ends = call->bias != NULL && call->depth + call->n == p->k;
     const float *bias = ends ? call->bias + j : NULL;
+    const float *a = NULL;
+    const size_t row = native_look(call, &a, &job.lda);
+    float *c = p->c + call->row * p->ldc + j / span * p->skip + at;
+    job.ldc = straight ? p->ldc : NATIVE_WIDTH;
+    job.add = straight && add;
+    job.bias = straight ? bias : NULL;
     for (size_t t = 0; t < call->tiles; t++) {
         size_t from = call->begin[t], rows = call->begin[t + 1] - from;
-        if (packs) {
+        if (packs)
             native_pack_tile(call, t);
+        if (fetches)
             job.fetch[1] = ds_native_fetch_tile(call, t);
-        }
         job.k = call->steps;
-        job.a = call->room->a + t * NATIVE_TILE;
-        job.c =
-            straight ? p->c + (call->row + from) * p->ldc + j / span * p->skip + at : call->room->c;
-        job.ldc = straight ? p->ldc : NATIVE_WIDTH;
-        job.add = straight && add;
-        job.bias = straight ? bias : NULL;
+        job.a = call->lies ? a + from * row : a + t * call->isa->tile;
+        job.c = straight ? c + from * p->ldc : call->room->c;
         tile[rows - 1](&job);
         if (!straight)
             native_scatter(call, call->row + from, rows, j, w, bias);
@@ -107,13 +131,15 @@ static void native_panel(ds_native_call *call, size_t j, size_t w, ds_native_job
 static void native_block(ds_native_call *call)
 {
     ds_native_fetch fetch[2] = {{.pace = 0}, {.pace = 0}};
-    if (call->turned) {
+    call->steps = call->n;
+    if (call->turned && !call->lies) {
         call->steps = native_pack_turned(call, call->product->a->source);
         fetch[1] = ds_native_fetch_turned(call);
     }
     for (size_t j = call->first_column; j < call->end_column; j += NATIVE_WIDTH) {
         size_t w = call->end_column - j < NATIVE_WIDTH ? call->end_column - j : NATIVE_WIDTH;
-        bool in_place = call->b_rows != NULL && w == NATIVE_WIDTH && call->tiles < NATIVE_FEW;
+        bool in_place = call->b_rows != NULL && w == NATIVE_WIDTH &&
+                        (call->tiles < NATIVE_FEW || call->n * call->ldb <= NATIVE_NEAR);
         const ds_native_job job = {.b = in_place ? call->b_rows + call->depth * call->ldb + j
                                                  : call->room->b,
                                    .ldb = in_place ? call->ldb : NATIVE_WIDTH,
@@ -126,12 +152,24 @@ static void native_block(ds_native_call *call)
     }
 }
 
+/* Packing costs a third of a panel's multiply-adds: a few panels do not earn it back. 64 x 32 x 64
+ * on a Zen 5: 190 GFLOP/s packed, 255 as it lies; 1024 x 10 x 784 cold: 75 and 104. */
+static bool native_lies(const ds_native_call *call, const ds_native_matrix *a)
+{
+    const ds_product *p = call->product;
+    size_t most = p->m * p->k <= NATIVE_COLD ? NATIVE_SLIM : NATIVE_SLIM / 2;
+    return a != NULL && call->bf16 == NULL && call->isa->by_rows.wide[0] != NULL && p->n <= most &&
+           a->ld % NATIVE_CLASH != 0;
+}
+
 static void native_run(ds_native_call *call)
 {
     const ds_product *p = call->product;
     const ds_native_matrix *a = p->a->pack == ds_native_pack_plain ? p->a->source : NULL;
-    size_t most = NATIVE_TILES * call->isa->max_rows, m = call->end_row - call->first_row;
+    size_t fit = (NATIVE_ROOM - NATIVE_TILE) / call->isa->tile + 1;
+    size_t most = fit * call->isa->max_rows, m = call->end_row - call->first_row;
     call->turned = a != NULL && a->turned;
+    call->lies = native_lies(call, a);
     size_t blocks = (m + most - 1) / most;
     for (size_t i = 0; i < blocks; i++) {
         call->row = call->first_row + i * m / blocks;

@@ -15,7 +15,10 @@ enum {
     NATIVE_STRETCH = 8,      /* of k between two looks at what to fetch */
     NATIVE_WIDTH = 32,       /* columns of a panel of b: dst[p * 32 + j] */
     NATIVE_HEIGHT = 16,      /* floats a step of k takes in a panel of a: dst[p * 16 + i] */
-    NATIVE_MAX_ROWS = 14     /* rows of c that any tile computes at a time */
+    NATIVE_MAX_ROWS = 14,    /* rows of c that any tile computes at a time */
+    NATIVE_TILE = NATIVE_DEPTH * NATIVE_HEIGHT + 16, /* floats of a packed tile, no two in one set
+                                                        of a cache */
+    NATIVE_PAIRS_TILE = NATIVE_DEPTH / 2 * NATIVE_HEIGHT + 16 /* of pairs in one float each */
 };
 
 /* Memory that the next panel will read, which tiles of 512 bits fetch into the second-level cache
@@ -27,12 +30,13 @@ typedef struct ds_native_fetch {
     size_t pace;   /* lines a NATIVE_STRETCH of k; 0: nothing to fetch */
 } ds_native_fetch;
 
-/* c (rows, width) = [c +] a b [+ bias] over k <= NATIVE_DEPTH: a packed, b rows every ldb floats.
- * The chain starts from zero; c is added at the end, then the bias to each row. */
+/* c (rows, width) = [c +] a b [+ bias] over k <= NATIVE_DEPTH: b rows every ldb floats, a steps of
+ * k every lda, for tiles by rows rows every lda. The chain starts from zero; c is added at the end,
+ * then the bias to each row. */
 typedef struct ds_native_job {
     size_t k;
     const float *a, *b;
-    size_t ldb;
+    size_t lda, ldb;
     float *c;
     size_t ldc;
     bool add;
@@ -42,10 +46,16 @@ typedef struct ds_native_job {
 } ds_native_job;
 typedef void ds_native_tile(const ds_native_job *job);
 
-/* What one instruction set has: tiles of r rows at index r - 1, of 32 and of 16 columns. */
+/* Tiles of r rows at index r - 1, of 32 and of 16 columns. */
+typedef struct ds_native_tiles {
+    ds_native_tile *wide[NATIVE_MAX_ROWS], *narrow[NATIVE_MAX_ROWS];
+} ds_native_tiles;
+
+/* What one instruction set has: a by steps of k, as it is packed, or by rows (NULL: no such). */
 typedef struct ds_native_isa {
     size_t max_rows;
-    ds_native_tile *wide[NATIVE_MAX_ROWS], *narrow[NATIVE_MAX_ROWS];
+    size_t tile; /* floats from one packed tile of a to the next */
+    ds_native_tiles by_steps, by_rows;
 } ds_native_isa;
 
 #if defined(__x86_64__)

@@ -17,7 +17,7 @@ native_avx2_tile(const int rows, size_t column, const ds_native_job *job)
     for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm256_setzero_ps();
     const unsigned before = ds_native_flush(job->flush);
-    for (size_t p = 0; p < job->k; p++, a += NATIVE_HEIGHT, b += job->ldb) {
+    for (size_t p = 0; p < job->k; p++, a += job->lda, b += job->ldb) {
         __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8);
         NATIVE_UNROLL
         for (int r = 0; r < rows; r++) {
@@ -61,5 +61,6 @@ TILE(6)
         native_avx2_##kind##_1, native_avx2_##kind##_2, native_avx2_##kind##_3,    \
             native_avx2_##kind##_4, native_avx2_##kind##_5, native_avx2_##kind##_6 \
     }
-const ds_native_isa ds_native_avx2 = {.max_rows = 6, .wide = ALL(wide), .narrow = ALL(narrow)};
+const ds_native_isa ds_native_avx2 = {
+    .max_rows = 6, .tile = NATIVE_TILE, .by_steps = {.wide = ALL(wide), .narrow = ALL(narrow)}};
 #endif

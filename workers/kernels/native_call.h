@@ -12,6 +12,8 @@ typedef struct ds_native_call {
     const ds_bf16_way *bf16; /* NULL: float32 */
     const float *b_rows;     /* b as it lies, rows every ldb floats; NULL: it must be packed */
     size_t ldb;
+    bool lies; /* a is read as it lies: a plain matrix and so few columns that packing does not pay
+                */
     const float *bias; /* of c's columns, added at the end of k; NULL: none */
     ds_native_room *room;
     size_t first_row, end_row, first_column, end_column; /* of c, this part */
@@ -19,7 +21,7 @@ typedef struct ds_native_call {
     size_t depth, n;                                     /* of k */
     size_t steps;                                        /* of a tile: n, or as bf16 says */
     size_t begin[NATIVE_TILES + 1];                      /* rows of the tiles, from `row` */
-    bool turned;                                         /* a: all tiles are packed at once */
+    bool turned; /* a: all tiles are packed at once, if not read as they lie */
 } ds_native_call;
 
 /* The panel of b after column j, within the tiles of the one at hand. */

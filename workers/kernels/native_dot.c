@@ -7,5 +7,6 @@
 #define MULTIPLY_ADD(sum, x, y) _mm512_dpbf16_ps(sum, x, y)
 #include "native_vector.h"
 
-const ds_native_isa ds_native_dot = {.max_rows = 14, .wide = ALL(wide), .narrow = ALL(narrow)};
+const ds_native_isa ds_native_dot = {
+    .max_rows = 14, .tile = NATIVE_PAIRS_TILE, .by_steps = ALL(by_steps)};
 #endif

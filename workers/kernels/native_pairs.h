@@ -11,6 +11,8 @@
 #include "native_parts.h"
 #include "native_turn_wide.h"
 
+enum { PAIRS_TILE = ROWS == 1 ? NATIVE_PAIRS_TILE : NATIVE_TILE };
+
 /* The first n of sixteen lanes. */
 static inline __mmask16 native_pairs_lanes(size_t n)
 {
@@ -95,7 +97,7 @@ TARGET static size_t native_pairs_tiles(const ds_native_matrix *m, const ds_nati
         for (size_t t = 0; t < tiles; t++) {
             const float *at = src + begin[t];
             native_pairs_step(native_pairs_lanes(begin[t + 1] - begin[t]), at,
-                              p + 1 < part->n ? at + m->ld : NULL, dst + t * NATIVE_TILE,
+                              p + 1 < part->n ? at + m->ld : NULL, dst + t * PAIRS_TILE,
                               NATIVE_HEIGHT);
         }
     }

@@ -13,9 +13,8 @@ typedef struct ds_native_part {
 } ds_native_part;
 
 enum {
-    NATIVE_TILES = 40, /* of a, packed at a time */
-    NATIVE_TILE =
-        NATIVE_DEPTH * NATIVE_HEIGHT + 16 /* floats to the next: no two in one cache set */
+    NATIVE_ROOM = 40 * NATIVE_TILE, /* floats of a packed at a time */
+    NATIVE_TILES = (NATIVE_ROOM - NATIVE_TILE) / NATIVE_PAIRS_TILE + 1 /* so many at most */
 };
 
 /* Where tiles of nearly one height begin. */

@@ -10,7 +10,7 @@ static void native_plain_row(size_t width, const ds_native_job *job)
     const unsigned before = ds_native_flush(job->flush);
     for (size_t p = 0; p < job->k; p++)
         for (size_t j = 0; j < width; j++)
-            sum[j] = fmaf(job->a[p * NATIVE_HEIGHT], job->b[p * job->ldb + j], sum[j]);
+            sum[j] = fmaf(job->a[p * job->lda], job->b[p * job->ldb + j], sum[j]);
     ds_native_keep(job->flush, before);
     for (size_t j = 0; j < width; j++)
         job->c[j] = job->add ? job->c[j] + sum[j] : sum[j];
@@ -29,4 +29,6 @@ static void native_plain_narrow(const ds_native_job *job)
 }
 
 const ds_native_isa ds_native_plain = {
-    .max_rows = 1, .wide = {native_plain_wide}, .narrow = {native_plain_narrow}};
+    .max_rows = 1,
+    .tile = NATIVE_TILE,
+    .by_steps = {.wide = {native_plain_wide}, .narrow = {native_plain_narrow}}};

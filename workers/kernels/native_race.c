@@ -39,6 +39,7 @@ static int64_t race_try(const ds_native_isa *isa, size_t steps, race_panels *p)
     ds_native_fetch nothing[2] = {{.pace = 0}, {.pace = 0}};
     const ds_native_job job = {.k = steps,
                                .a = p->a,
+                               .lda = NATIVE_HEIGHT,
                                .b = p->b,
                                .ldb = NATIVE_WIDTH,
                                .c = p->c,
@@ -46,7 +47,7 @@ static int64_t race_try(const ds_native_isa *isa, size_t steps, race_panels *p)
                                .fetch = nothing};
     int64_t start = ds_clock_ns();
     for (int i = 0; i < RACE_TILES; i++)
-        isa->wide[isa->max_rows - 1](&job);
+        isa->by_steps.wide[isa->max_rows - 1](&job);
     return ds_clock_ns() - start;
 }
 

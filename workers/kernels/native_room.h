@@ -7,8 +7,7 @@
 #include "native_parts.h"
 
 typedef struct ds_native_room {
-    float a[NATIVE_TILES * NATIVE_TILE], b[NATIVE_DEPTH * NATIVE_WIDTH],
-        c[NATIVE_MAX_ROWS * NATIVE_WIDTH];
+    float a[NATIVE_ROOM], b[NATIVE_DEPTH * NATIVE_WIDTH], c[NATIVE_MAX_ROWS * NATIVE_WIDTH];
 } ds_native_room;
 
 /* Local. This thread's, freed when it ends. NOMEM. */
