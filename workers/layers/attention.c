@@ -4,7 +4,7 @@
  * it may: no T x T matrix exists. Kept are a row's largest score and the sum of its exponentials;
  * backward makes the weights again from them, and a row's sum of p dp is dy y (Rabe and Staats
  * 2021; Dao et al. 2022). A head's rows lie 3 C floats apart, which is bad for caches: they are
- * copied together first. 4 T^2 C flops forward, 10 backward, half of it when causal; 3 + 7 T C
+ * copied together first. 4 T^2 C flops forward, 10 backward, half of it when causal; 3 + 4 T C
  * floats copied. */
 #include <math.h>
 
@@ -43,8 +43,8 @@ typedef struct attention_head {
     bool causal;
     float scale;       /* 1 / sqrt d */
     float *q, *k, *v;  /* (T, d) */
-    float *dy;         /* (T, d), forward: (ATTENTION_BLOCK, d) of y; backward then dq */
-    float *dk, *dv;    /* (T, d) */
+    float *dy;         /* (T, d), forward: (ATTENTION_BLOCK, d) of y */
+    float *dx;         /* backward: dq, its rows 3 C apart, dk and dv C and 2 C floats further on */
     float *p, *dp;     /* (ATTENTION_BLOCK, T): scores, then weights; their gradients */
     float *top, *over; /* (T) kept: a row's largest score, 1 / the sum of its exponentials */
     float *dot;        /* (T): dy y */
@@ -67,7 +67,7 @@ static ds_status attention_prepare(ds_layer *self, ds_layer_builder *builder)
     self->out = (ds_shape){.n = 2, .dim = {positions, width}};
     self->kept = 2 * heads * positions;
     self->scratch = 2 * ATTENTION_BLOCK * ds_stride_for(positions) +
-                    6 * ds_stride_for(positions * (width / heads)) + ds_stride_for(positions);
+                    4 * ds_stride_for(positions * (width / heads)) + ds_stride_for(positions);
     return DS_OK;
 }
 
@@ -91,9 +91,7 @@ static attention_head attention_open(const ds_layer *self, const ds_rows *rows, 
                            .k = room + part,
                            .v = room + 2 * part,
                            .dy = room + 3 * part,
-                           .dk = room + 4 * part,
-                           .dv = room + 5 * part,
-                           .dot = room + 6 * part,
+                           .dot = room + 4 * part,
                            .p = rows->scratch,
                            .dp = rows->scratch + ATTENTION_BLOCK * ldp,
                            .top = kept,
@@ -114,6 +112,12 @@ static void attention_block(attention_head *head, size_t block)
     head->keys = head->causal ? head->to : head->positions;
 }
 
+/* How many keys query i sees. */
+DS_SIMD_INLINE size_t attention_sees(const attention_head *head, size_t i)
+{
+    return head->causal ? i + 1 : head->keys;
+}
+
 static size_t attention_blocks(const attention_head *head)
 {
     return (head->positions + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK;
@@ -122,24 +126,31 @@ static size_t attention_blocks(const attention_head *head)
 /* ---- weights ------------------------------------------------------------------------------------
  */
 
-/* p = 2^((s - top) c) of rows [from, to), c = scale log2(e); keeps top and 1 / the sum. */
+/* Each row's largest score. A loop of its own: more rows than one are then under way. */
+DS_SIMD static void attention_tops(const attention_head *head)
+{
+    for (size_t i = head->from; i < head->to; i++) {
+        float *p = head->p + (i - head->from) * head->ldp;
+        head->top[i] = lanes_top(attention_whole(attention_sees(head, i), p), p);
+    }
+}
+
+/* p = 2^((s - top) c) of rows [from, to), c = scale log2(e); keeps 1 / the sum. */
 DS_SIMD static void attention_softmax(const attention_head *head)
 {
     const float c = head->scale * 1.44269504f;
     for (size_t i = head->from; i < head->to; i++) {
-        float *p = head->p + (i - head->from) * head->ldp, lane[ATTENTION_LANES] = {0};
-        size_t n = attention_whole(head->causal ? i + 1 : head->keys, p);
-        const float top = attention_top(n, p);
-        for (size_t j = 0; j < n; j += ATTENTION_LANES)
-            for (size_t l = 0; l < ATTENTION_LANES; l++) {
+        float *p = head->p + (i - head->from) * head->ldp, lane[LANES] = {0};
+        size_t n = attention_lanes(attention_sees(head, i));
+        const float top = head->top[i];
+        for (size_t j = 0; j < n; j += LANES)
+            for (size_t l = 0; l < LANES; l++) {
                 float e = attention_power((p[j + l] - top) * c);
                 p[j + l] = e;
                 lane[l] += e;
             }
-        for (size_t j = n; j < head->keys; j++)
-            p[j] = 0;
-        head->top[i] = top;
-        head->over[i] = 1 / attention_fold(lane);
+        attention_clear(n, head->keys, p);
+        head->over[i] = 1 / lanes_sum(lane);
     }
 }
 
@@ -150,15 +161,15 @@ DS_SIMD static void attention_slopes(const attention_head *head)
     for (size_t i = head->from; i < head->to; i++) {
         float *restrict p = head->p + (i - head->from) * head->ldp;
         float *restrict ds = head->dp + (i - head->from) * head->ldp;
-        size_t n = attention_whole(head->causal ? i + 1 : head->keys, p);
+        size_t n = attention_whole(attention_sees(head, i), p);
         const float top = head->top[i], over = head->over[i], dot = head->dot[i];
         for (size_t j = 0; j < n; j++) {
             float e = attention_power((p[j] - top) * c) * over;
             p[j] = e;
             ds[j] = e * (ds[j] - dot) * scale;
         }
-        for (size_t j = n; j < head->keys; j++)
-            p[j] = ds[j] = 0;
+        attention_clear(n, head->keys, p);
+        attention_clear(n, head->keys, ds);
     }
 }
 
@@ -211,6 +222,7 @@ static ds_status attention_forward(const ds_layer *self, const ds_kernels *k, co
                 attention_block(&head, b);
                 size_t n = head.to - head.from;
                 DS_TRY(attention_scores(&head, k));
+                attention_tops(&head);
                 attention_softmax(&head);
                 const ds_gemm pv = {.ta = 'N',
                                     .tb = 'N',
@@ -234,26 +246,26 @@ static ds_status attention_forward(const ds_layer *self, const ds_kernels *k, co
 /* dot = sum of dy y, a row each. */
 DS_SIMD static void attention_dots(const attention_head *head, const float *y)
 {
-    size_t d = head->d, whole = d - d % ATTENTION_LANES;
+    size_t d = head->d, whole = d - d % LANES;
     for (size_t i = 0; i < head->positions; i++, y += head->width) {
         const float *dy = head->dy + i * d;
-        float lane[ATTENTION_LANES] = {0};
-        for (size_t j = 0; j < whole; j += ATTENTION_LANES) {
+        float lane[LANES] = {0};
+        for (size_t j = 0; j < whole; j += LANES) {
             __builtin_prefetch(y + ATTENTION_AHEAD * head->width + j);
-            for (size_t l = 0; l < ATTENTION_LANES; l++)
+            for (size_t l = 0; l < LANES; l++)
                 lane[l] += dy[j + l] * y[j + l];
         }
         for (size_t j = whole; j < d; j++)
             lane[j - whole] += dy[j] * y[j];
-        head->dot[i] = attention_fold(lane);
+        head->dot[i] = lanes_sum(lane);
     }
 }
 
-/* One block's share of dk and dv (the last block, which sees all keys, comes first and sets them);
- * its dq takes the place of its dy. */
+/* One block's dq and its share of dk and dv (the last block, which sees all keys, comes first and
+ * sets them). */
 static ds_status attention_block_back(const attention_head *head, const ds_kernels *k)
 {
-    size_t n = head->to - head->from, d = head->d, at = head->from * d;
+    size_t n = head->to - head->from, d = head->d, at = head->from * d, pitch = 3 * head->width;
     float beta = head->to == head->positions ? 0 : 1;
     const ds_gemm dp = {.ta = 'N',
                         .tb = 'T',
@@ -270,8 +282,8 @@ static ds_status attention_block_back(const attention_head *head, const ds_kerne
                         .b = head->dy + at,
                         .ldb = d,
                         .beta = beta,
-                        .c = head->dv,
-                        .ldc = d};
+                        .c = head->dx + 2 * head->width,
+                        .ldc = pitch};
     const ds_gemm dk = {.ta = 'T',
                         .tb = 'N',
                         .a = head->dp,
@@ -279,16 +291,16 @@ static ds_status attention_block_back(const attention_head *head, const ds_kerne
                         .b = head->q + at,
                         .ldb = d,
                         .beta = beta,
-                        .c = head->dk,
-                        .ldc = d};
+                        .c = head->dx + head->width,
+                        .ldc = pitch};
     const ds_gemm dq = {.ta = 'N',
                         .tb = 'N',
                         .a = head->dp,
                         .lda = head->ldp,
                         .b = head->k,
                         .ldb = d,
-                        .c = head->dy + at,
-                        .ldc = d};
+                        .c = head->dx + head->from * pitch,
+                        .ldc = pitch};
     DS_TRY(attention_scores(head, k));
     DS_TRY(attention_product(k, dp, n, head->keys, d));
     attention_slopes(head);
@@ -306,16 +318,13 @@ static ds_status attention_backward(const ds_layer *self, const ds_kernels *k, c
         for (size_t h = 0; h < (size_t)o->heads; h++) {
             attention_head head = attention_open(self, rows, r, h);
             size_t d = head.d, width = head.width, at = r * rows->y_stride + h * d;
-            float *dx = rows->dx + r * rows->x_stride + h * d;
+            head.dx = rows->dx + r * rows->x_stride + h * d;
             attention_move(head.positions, d, rows->dy + at, width, head.dy, d);
             attention_dots(&head, rows->y + at);
             for (size_t b = attention_blocks(&head); b-- > 0;) {
                 attention_block(&head, b);
                 DS_TRY(attention_block_back(&head, k));
             }
-            attention_move(head.positions, d, head.dy, d, dx, 3 * width);
-            attention_move(head.positions, d, head.dk, d, dx + width, 3 * width);
-            attention_move(head.positions, d, head.dv, d, dx + 2 * width, 3 * width);
         }
     return DS_OK;
 }

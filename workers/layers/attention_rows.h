@@ -1,4 +1,4 @@
-/* What attention does to a row of 16 lanes: moves it, looks for its top, raises it to powers. */
+/* What attention does to a row of 16 lanes: moves it, raises it to powers. */
 #ifndef DS_ATTENTION_ROWS_H
 #define DS_ATTENTION_ROWS_H
 
@@ -6,21 +6,20 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "descent/simd.h"
+#include "lanes.h"
 
-enum { ATTENTION_LANES = 16, ATTENTION_AHEAD = 8 /* rows fetched ahead of a move */ };
+enum { ATTENTION_AHEAD = 16 /* rows fetched ahead of a move */ };
 
 /* Rows of d floats, n of them, from one pitch to another. The far side is fetched ahead: no
  * hardware follows such steps. */
 DS_SIMD static void attention_move(size_t n, size_t d, const float *restrict from,
                                    size_t from_pitch, float *restrict to, size_t to_pitch)
 {
-    size_t whole = d - d % ATTENTION_LANES;
+    size_t whole = d - d % LANES;
     for (size_t i = 0; i < n; i++, from += from_pitch, to += to_pitch) {
-        for (size_t j = 0; j < whole; j += ATTENTION_LANES) {
+        for (size_t j = 0; j < whole; j += LANES) {
             __builtin_prefetch(from + ATTENTION_AHEAD * from_pitch + j);
-            __builtin_prefetch(to + ATTENTION_AHEAD * to_pitch + j, 1);
-            memcpy(to + j, from + j, ATTENTION_LANES * sizeof *to);
+            memcpy(to + j, from + j, LANES * sizeof *to);
         }
         for (size_t j = whole; j < d; j++)
             to[j] = from[j];
@@ -47,36 +46,27 @@ DS_SIMD_INLINE float attention_power(float x)
     return x < -125.0f ? 0.0f : e * power;
 }
 
-/* Halves added to halves: a chain of additions would wait for each. */
-DS_SIMD_INLINE float attention_fold(float *lane)
+/* n > 0 in whole lanes. */
+DS_SIMD_INLINE size_t attention_lanes(size_t n)
 {
-    for (size_t half = ATTENTION_LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lane[l] += lane[l + half];
-    return lane[0];
+    return (n + LANES - 1) / LANES * LANES;
 }
 
-/* The largest of n (a multiple of the lanes) scores. */
-DS_SIMD_INLINE float attention_top(size_t n, const float *s)
-{
-    float lane[ATTENTION_LANES];
-    memcpy(lane, s, sizeof lane);
-    for (size_t j = ATTENTION_LANES; j < n; j += ATTENTION_LANES)
-        for (size_t l = 0; l < ATTENTION_LANES; l++)
-            lane[l] = s[j + l] > lane[l] ? s[j + l] : lane[l];
-    for (size_t half = ATTENTION_LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
-    return lane[0];
-}
-
-/* A row of scores of which `seen` count, in whole lanes: what follows them is as good as masked. */
+/* A row of `seen` > 0 scores in whole lanes: what follows them is as good as masked. No branch: from
+ * row to row another number of lanes is left. */
 DS_SIMD_INLINE size_t attention_whole(size_t seen, float *s)
 {
-    size_t n = (seen + ATTENTION_LANES - 1) / ATTENTION_LANES * ATTENTION_LANES;
-    for (size_t j = seen; j < n; j++)
-        s[j] = -3e38f;
+    size_t n = attention_lanes(seen), last = n - LANES, left = seen - last;
+    for (size_t l = 0; l < LANES; l++)
+        s[last + l] = l < left ? s[last + l] : -3e38f;
     return n;
+}
+
+/* Zero in whole lanes [n, keys); a call for so few would cost more. */
+DS_SIMD_INLINE void attention_clear(size_t n, size_t keys, float *p)
+{
+    for (size_t j = n; j < keys; j += LANES)
+        memset(p + j, 0, LANES * sizeof *p);
 }
 
 #endif

@@ -9,7 +9,7 @@
 #include "descent/layer.h"
 #include "descent/simd.h"
 
-enum { LAYERNORM_LANES = 16 };
+#include "lanes.h"
 
 typedef struct layernorm_options {
     double eps;
@@ -54,38 +54,29 @@ static ds_status layernorm_prepare(ds_layer *self, ds_layer_builder *builder)
     return o->bias ? ds_layer_add_param(builder, self, &spec) : DS_OK;
 }
 
-/* Halves added to halves: a chain of additions would wait for each. */
-DS_SIMD_INLINE double layernorm_fold(double *lane)
-{
-    for (size_t half = LAYERNORM_LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lane[l] += lane[l + half];
-    return lane[0];
-}
-
 DS_SIMD_INLINE double layernorm_sum(size_t n, const float *x)
 {
-    double lane[LAYERNORM_LANES] = {0};
-    size_t whole = n - n % LAYERNORM_LANES;
-    for (size_t i = 0; i < whole; i += LAYERNORM_LANES)
-        for (size_t l = 0; l < LAYERNORM_LANES; l++)
+    double lane[LANES] = {0};
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
             lane[l] += (double)x[i + l];
     for (size_t i = whole; i < n; i++)
         lane[i - whole] += (double)x[i];
-    return layernorm_fold(lane);
+    return lanes_sum_double(lane);
 }
 
 /* Sum of (x - mean)^2. */
 DS_SIMD_INLINE double layernorm_squares(size_t n, const float *x, double mean)
 {
-    double lane[LAYERNORM_LANES] = {0};
-    size_t whole = n - n % LAYERNORM_LANES;
-    for (size_t i = 0; i < whole; i += LAYERNORM_LANES)
-        for (size_t l = 0; l < LAYERNORM_LANES; l++)
+    double lane[LANES] = {0};
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
             lane[l] += ((double)x[i + l] - mean) * ((double)x[i + l] - mean);
     for (size_t i = whole; i < n; i++)
         lane[i - whole] += ((double)x[i] - mean) * ((double)x[i] - mean);
-    return layernorm_fold(lane);
+    return lanes_sum_double(lane);
 }
 
 /* x and y (groups, n) dense, kept (groups, 2). b may be NULL. */
@@ -126,11 +117,11 @@ static ds_status layernorm_forward(const ds_layer *self, const ds_kernels *k, co
 DS_SIMD_INLINE void layernorm_dots(size_t n, const float *x, const float *w, const float *kept,
                                    const float *dy, double *sum, double *dot)
 {
-    double u_lane[LAYERNORM_LANES] = {0}, dot_lane[LAYERNORM_LANES] = {0};
-    size_t whole = n - n % LAYERNORM_LANES;
+    double u_lane[LANES] = {0}, dot_lane[LANES] = {0};
+    size_t whole = n - n % LANES;
     const float m = kept[0], scale = kept[1];
-    for (size_t i = 0; i < whole; i += LAYERNORM_LANES)
-        for (size_t l = 0; l < LAYERNORM_LANES; l++) {
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
             double u = (double)(dy[i + l] * w[i + l]);
             u_lane[l] += u;
             dot_lane[l] += u * (double)((x[i + l] - m) * scale);
@@ -140,8 +131,8 @@ DS_SIMD_INLINE void layernorm_dots(size_t n, const float *x, const float *w, con
         u_lane[i - whole] += u;
         dot_lane[i - whole] += u * (double)((x[i] - m) * scale);
     }
-    *sum = layernorm_fold(u_lane);
-    *dot = layernorm_fold(dot_lane);
+    *sum = lanes_sum_double(u_lane);
+    *dot = lanes_sum_double(dot_lane);
 }
 
 DS_SIMD static void layernorm_rows_back(size_t groups, size_t n, const float *x, const float *w,
