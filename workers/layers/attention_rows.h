@@ -52,8 +52,8 @@ DS_SIMD_INLINE size_t attention_lanes(size_t n)
     return (n + LANES - 1) / LANES * LANES;
 }
 
-/* A row of `seen` > 0 scores in whole lanes: what follows them is as good as masked. No branch: from
- * row to row another number of lanes is left. */
+/* A row of `seen` > 0 scores in whole lanes: what follows them is as good as masked. No branch:
+ * from row to row another number of lanes is left. */
 DS_SIMD_INLINE size_t attention_whole(size_t seen, float *s)
 {
     size_t n = attention_lanes(seen), last = n - LANES, left = seen - last;
