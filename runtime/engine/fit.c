@@ -83,7 +83,6 @@ static ds_status fit_save(fit *self)
     int64_t start = ds_clock_ns();
     char path[4096];
     DS_TRY(snapshot_write(t, self->spec->dir, sizeof path, path));
-    t->saved_step = t->step;
     self->saved_step = t->step;
     self->save_ns = ds_clock_ns() - start;
     fit_note(self, ds_report_checkpoint(self->spec->report, t->step, path));

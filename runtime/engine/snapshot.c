@@ -310,6 +310,8 @@ ds_status snapshot_write(ds_trainer *self, const char *dir, size_t room, char *p
                             .attr = s.attr};
         status = ds_checkpoint_write(self->world, dir, &file, room, path);
     }
+    if (status == DS_OK)
+        self->saved_step = self->step; /* on all ranks */
     ds_arena_destroy(&s.arena);
     ds_watch_note(self->world, DS_PHASE_REPORT, self->step);
     return status;

@@ -15,8 +15,9 @@ enum {
     NATIVE_ALONE = 100000, /* multiply-adds a thread at least */
     NATIVE_FEW = 4,        /* tiles that take b as it lies */
     NATIVE_NEAR = 16384,   /* floats from b's first to its last: so near it serves any number */
-    NATIVE_COLD = 16384,   /* floats of an a that may still lie in a near cache */
+    NATIVE_COLD = 8192,    /* floats of an a that may still lie in a near cache */
     NATIVE_SLIM = 128,  /* columns at most that take such an a as it lies; half for larger ones */
+    NATIVE_BRIEF = 128, /* of k, where a is turned: each is a far row, and nothing fetches them */
     NATIVE_CLASH = 512, /* floats between rows that fall on too few sets of a cache */
 };
 
@@ -126,8 +127,14 @@ static void native_panel(ds_native_call *call, size_t j, size_t w, ds_native_job
     }
 }
 
-/* More tiles than a few earn that b is copied together: shared memory lies on small pages, and each
- * tile would walk them all (128 rows by 1024 x 1024 on 2 ranks: 5 % of a step). */
+/* Rows of b so near that they are as good as a panel. */
+static bool native_near(const ds_native_call *call)
+{
+    return call->n * call->ldb <= NATIVE_NEAR && call->ldb % NATIVE_CLASH != 0;
+}
+
+/* More tiles than a few earn that a far b is copied together: shared memory lies on small pages,
+ * and each tile would walk them all (128 rows by 1024 x 1024 on 2 ranks: 5 % of a step). */
 static void native_block(ds_native_call *call)
 {
     ds_native_fetch fetch[2] = {{.pace = 0}, {.pace = 0}};
@@ -139,7 +146,7 @@ static void native_block(ds_native_call *call)
     for (size_t j = call->first_column; j < call->end_column; j += NATIVE_WIDTH) {
         size_t w = call->end_column - j < NATIVE_WIDTH ? call->end_column - j : NATIVE_WIDTH;
         bool in_place = call->b_rows != NULL && w == NATIVE_WIDTH &&
-                        (call->tiles < NATIVE_FEW || call->n * call->ldb <= NATIVE_NEAR);
+                        (call->tiles < NATIVE_FEW || native_near(call));
         const ds_native_job job = {.b = in_place ? call->b_rows + call->depth * call->ldb + j
                                                  : call->room->b,
                                    .ldb = in_place ? call->ldb : NATIVE_WIDTH,
@@ -159,7 +166,7 @@ static bool native_lies(const ds_native_call *call, const ds_native_matrix *a)
     const ds_product *p = call->product;
     size_t most = p->m * p->k <= NATIVE_COLD ? NATIVE_SLIM : NATIVE_SLIM / 2;
     return a != NULL && call->bf16 == NULL && call->isa->by_rows.wide[0] != NULL && p->n <= most &&
-           a->ld % NATIVE_CLASH != 0;
+           a->ld % NATIVE_CLASH != 0 && (!a->turned || p->k <= NATIVE_BRIEF);
 }
 
 static void native_run(ds_native_call *call)

@@ -17,7 +17,7 @@ typedef struct ds_native_call {
     const float *bias; /* of c's columns, added at the end of k; NULL: none */
     ds_native_room *room;
     size_t first_row, end_row, first_column, end_column; /* of c, this part */
-    size_t row, rows, tiles;                             /* of a, packed */
+    size_t row, rows, tiles;                             /* of a, at hand */
     size_t depth, n;                                     /* of k */
     size_t steps;                                        /* of a tile: n, or as bf16 says */
     size_t begin[NATIVE_TILES + 1];                      /* rows of the tiles, from `row` */
@@ -28,7 +28,7 @@ typedef struct ds_native_call {
 ds_native_fetch ds_native_fetch_b(const ds_native_call *call, size_t j);
 /* A turned a: the same rows further on in k, within all panels. */
 ds_native_fetch ds_native_fetch_turned(const ds_native_call *call);
-/* The tile of a that is packed after tile t, within that tile. */
+/* The tile of a that is packed, or read as it lies, after tile t, within that tile. */
 ds_native_fetch ds_native_fetch_tile(const ds_native_call *call, size_t t);
 
 #endif

@@ -126,7 +126,8 @@ static size_t attention_blocks(const attention_head *head)
 /* ---- weights ------------------------------------------------------------------------------------
  */
 
-/* Each row's largest score. A loop of its own: more rows than one are then under way. */
+/* Each row's largest score; what it does not see is masked. A loop of its own: more rows than one
+ * are then under way. */
 DS_SIMD static void attention_tops(const attention_head *head)
 {
     for (size_t i = head->from; i < head->to; i++) {
@@ -135,7 +136,8 @@ DS_SIMD static void attention_tops(const attention_head *head)
     }
 }
 
-/* p = 2^((s - top) c) of rows [from, to), c = scale log2(e); keeps 1 / the sum. */
+/* p = 2^((s - top) c) of rows [from, to), masked by attention_tops, c = scale log2(e); keeps 1 /
+ * the sum. */
 DS_SIMD static void attention_softmax(const attention_head *head)
 {
     const float c = head->scale * 1.44269504f;
