@@ -14,7 +14,8 @@
 enum {
     NATIVE_ALONE = 100000, /* multiply-adds a thread at least */
     NATIVE_FEW = 4,        /* tiles that take b as it lies */
-    NATIVE_NEAR = 16384,   /* floats from b's first to its last: so near it serves any number */
+    NATIVE_NEAR = 16384,   /* floats from b's first to its last: so near it serves any number, */
+    NATIVE_CLOSE = 128,    /* with rows so close */
     NATIVE_COLD = 8192,    /* floats of an a that may still lie in a near cache */
     NATIVE_SLIM = 128,  /* columns at most that take such an a as it lies; half for larger ones */
     NATIVE_BRIEF = 128, /* of k, where a is turned: each is a far row, and nothing fetches them */
@@ -130,7 +131,7 @@ static void native_panel(ds_native_call *call, size_t j, size_t w, ds_native_job
 /* Rows of b so near that they are as good as a panel. */
 static bool native_near(const ds_native_call *call)
 {
-    return call->n * call->ldb <= NATIVE_NEAR && call->ldb % NATIVE_CLASH != 0;
+    return call->n * call->ldb <= NATIVE_NEAR && call->ldb <= NATIVE_CLOSE;
 }
 
 /* More tiles than a few earn that a far b is copied together: shared memory lies on small pages,
