@@ -12,7 +12,7 @@ enum {
     NATIVE_AHEAD = 32,       /* rows of a panel of b fetched ahead of a tile */
     NATIVE_ROWS_AHEAD = 8,   /* whole rows of a turned a fetched ahead of packing */
     NATIVE_DEPTH = DS_CHAIN, /* of k at a time */
-    NATIVE_STRETCH = 8,      /* of k between two looks at what to fetch */
+    NATIVE_STRETCH = 16,     /* of k between two looks at what to fetch */
     NATIVE_WIDTH = 32,       /* columns of a panel of b: dst[p * 32 + j] */
     NATIVE_HEIGHT = 16,      /* floats a step of k takes in a panel of a: dst[p * 16 + i] */
     NATIVE_MAX_ROWS = 14,    /* rows of c that any tile computes at a time */

@@ -45,7 +45,7 @@ native_vector_tile(const int rows, const int vectors, const int order, const ds_
     const unsigned before = ds_native_flush(job->flush);
     for (size_t p = 0, end; p < k; p = end) {
         end = p + NATIVE_STRETCH < k ? p + NATIVE_STRETCH : k;
-        if (left > 0) {
+        for (int i = 0; i < 2 && left > 0; i++) {
             _mm_prefetch((const char *)ahead, _MM_HINT_T0);
             if (vectors > 1)
                 _mm_prefetch((const char *)(ahead + 16), _MM_HINT_T0);
