@@ -33,9 +33,8 @@ typedef struct ds_attr {
 
 typedef struct ds_snapshot {
     int64_t step;
-    /* Called on rank 0 once a reader would take the file; the other ranks do not know yet, and the
-     * write may still fail. May be NULL.
-     */
+    /* May be NULL. Called on rank 0 once a reader would take the file; the other ranks do not know
+     * yet, and the write may still fail. */
     void (*stands)(void *context, int64_t step);
     void *context;
     size_t n_entries;

@@ -12,8 +12,7 @@ typedef struct ds_native_call {
     const ds_bf16_way *bf16; /* NULL: float32 */
     const float *b_rows;     /* b as it lies, rows every ldb floats; NULL: it must be packed */
     size_t ldb;
-    bool lies; /* a is read as it lies: a plain matrix and so few columns that packing does not pay
-                */
+    bool lies; /* a is read as it lies: plain, and too few columns to earn its packing back */
     const float *bias; /* of c's columns, added at the end of k; NULL: none */
     ds_native_room *room;
     size_t first_row, end_row, first_column, end_column; /* of c, this part */

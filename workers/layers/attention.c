@@ -98,9 +98,9 @@ static attention_head attention_open(const ds_layer *self, const ds_rows *rows, 
                            .over = kept + positions,
                            .ldp = ldp};
     const float *x = rows->x + r * rows->x_stride + h * d;
-    attention_move(positions, d, x, 3 * width, head.q, d);
-    attention_move(positions, d, x + width, 3 * width, head.k, d);
-    attention_move(positions, d, x + 2 * width, 3 * width, head.v, d);
+    attention_move(positions, d, x, 3 * width, head.q);
+    attention_move(positions, d, x + width, 3 * width, head.k);
+    attention_move(positions, d, x + 2 * width, 3 * width, head.v);
     return head;
 }
 
@@ -321,7 +321,7 @@ static ds_status attention_backward(const ds_layer *self, const ds_kernels *k, c
             attention_head head = attention_open(self, rows, r, h);
             size_t d = head.d, width = head.width, at = r * rows->y_stride + h * d;
             head.dx = rows->dx + r * rows->x_stride + h * d;
-            attention_move(head.positions, d, rows->dy + at, width, head.dy, d);
+            attention_move(head.positions, d, rows->dy + at, width, head.dy);
             attention_dots(&head, rows->y + at);
             for (size_t b = attention_blocks(&head); b-- > 0;) {
                 attention_block(&head, b);

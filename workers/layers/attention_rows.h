@@ -10,15 +10,15 @@
 
 enum { ATTENTION_AHEAD = 16 /* rows fetched ahead of a move */ };
 
-/* Rows of d floats, n of them, from one pitch to another. The far side is fetched ahead: no
- * hardware follows such steps. */
-DS_SIMD static void attention_move(size_t n, size_t d, const float *restrict from,
-                                   size_t from_pitch, float *restrict to, size_t to_pitch)
+/* Rows of d floats, n of them, `pitch` apart, side by side. They are fetched ahead: no hardware
+ * follows such steps. */
+DS_SIMD static void attention_move(size_t n, size_t d, const float *restrict from, size_t pitch,
+                                   float *restrict to)
 {
     size_t whole = d - d % LANES;
-    for (size_t i = 0; i < n; i++, from += from_pitch, to += to_pitch) {
+    for (size_t i = 0; i < n; i++, from += pitch, to += d) {
         for (size_t j = 0; j < whole; j += LANES) {
-            __builtin_prefetch(from + ATTENTION_AHEAD * from_pitch + j);
+            __builtin_prefetch(from + ATTENTION_AHEAD * pitch + j);
             memcpy(to + j, from + j, LANES * sizeof *to);
         }
         for (size_t j = whole; j < d; j++)
