@@ -1,9 +1,16 @@
 """Add up what meson's test logs say: each TAP point counts, any other test counts as one. NAME=EXIT_CODE is a check made
-elsewhere. The last line is "N passed, N failed".
+elsewhere. What failed is listed with the end of its output. The last line is "N passed, N failed".
 usage: count_tests.py (LOG.json | NAME=EXIT_CODE)..."""
 import json
 import re
 import sys
+
+
+def last_words(test, most=15):
+    """What a test said before it failed, indented: a log may be long gone when somebody asks."""
+    lines = [line for key in ("stdout", "stderr") for line in (test.get(key) or "").splitlines() if not line.startswith("ok ")]
+    return "".join(f"\n    {line[:300]}" for line in lines[-most:])
+
 
 passed, failed, skipped, bad = 0, 0, 0, []
 for log in sys.argv[1:]:
@@ -30,7 +37,7 @@ for log in sys.argv[1:]:
         hits = len(points) - skips - misses if points else int(fine)
         passed, failed, skipped = passed + max(0, hits), failed + misses, skipped + skips
         if not fine:
-            bad.append(f"{test['name']}: {test['result']}")
+            bad.append(f"{test['name']}: {test['result']}" + last_words(test))
 print("".join(f"failed: {line}\n" for line in bad), end="")
 print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
 sys.exit(failed > 0 or passed == 0)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -19,6 +20,7 @@ except ImportError:
 tap, descent = Tap(), Program(sys.argv[1])
 room = tempfile.TemporaryDirectory(prefix="descent-datafiles-")
 folder = pathlib.Path(room.name)
+os.environ["OMPI_MCA_orte_tmpdir_base"] = room.name  # not shared with what runs beside it: see mpiexec.sh
 CONFIG = """name: t
 data:
   train: {format: hdf5, path: %s, inputs: %s, targets: %s}

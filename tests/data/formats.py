@@ -19,6 +19,7 @@ except ImportError:
 tap, descent = Tap(), Program(sys.argv[1])
 room = tempfile.TemporaryDirectory(prefix="descent-formats-")
 folder = pathlib.Path(room.name)
+os.environ["OMPI_MCA_orte_tmpdir_base"] = room.name  # not shared with what runs beside it: see mpiexec.sh
 numbers = numpy.random.default_rng(3)
 
 

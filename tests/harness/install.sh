@@ -6,6 +6,7 @@ source=$1 build=$2
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export OMPI_MCA_orte_tmpdir_base=$work # not shared with what runs beside it: see mpiexec.sh
 meson install -C "$build" --no-rebuild --quiet --destdir "$work/stage" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 prefix=$work/stage$(meson introspect "$build" --buildoptions |
     python3 -c 'import json, sys; print(next(o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"))')

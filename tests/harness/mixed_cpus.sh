@@ -9,6 +9,7 @@ grep -qw avx512f /proc/cpuinfo || { echo "no CPU above AVX2 here"; exit 77; }
 if nm -D "$descent" | grep -q __asan_init; then echo "a build with sanitizers"; exit 77; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export OMPI_MCA_orte_tmpdir_base=$work # not shared with what runs beside it: see mpiexec.sh
 cd "$work"
 cat >c.yaml <<'END'
 data: {train: {format: synthetic, kind: blobs, samples: 200}}
