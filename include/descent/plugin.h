@@ -49,7 +49,7 @@ typedef enum ds_plugin_kind { DS_PLUGIN_REAL, DS_PLUGIN_INTEGER, DS_PLUGIN_TEXT 
 typedef struct ds_plugin_option {
     const char *name;
     ds_plugin_kind kind;
-    const char *fallback; /* default, as text; NULL: it must be given */
+    const char *fallback; /* default, as text of its kind; NULL: it must be given */
     double min, max;      /* range of a number, both included; both 0: any */
     const char *help;     /* one line */
 } ds_plugin_option;

@@ -34,6 +34,7 @@ OPTIMIZERS = {
     "momentum": (torch.optim.SGD, dict(lr=0.05, momentum=0.9)),
     "momentum_decay": (torch.optim.SGD, dict(lr=0.05, momentum=0.8, weight_decay=0.02)),
     "momentum_dampened": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, dampening=0.3)),
+    "momentum_0_dampened": (torch.optim.SGD, dict(lr=0.05, momentum=0, dampening=0.3, weight_decay=0.02)),
     "nesterov": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, nesterov=True)),
     "nesterov_decay": (torch.optim.SGD, dict(lr=0.05, momentum=0.8, weight_decay=0.02, nesterov=True)),
     "adam": (torch.optim.Adam, dict(lr=0.01)),

@@ -16,6 +16,12 @@
 #ifndef FAULTY_DATA
 #define FAULTY_DATA DS_PLUGIN_NUMBERS
 #endif
+#ifndef FAULTY_AT /* the defaults of "at" and "scale" */
+#define FAULTY_AT "0"
+#endif
+#ifndef FAULTY_SCALE
+#define FAULTY_SCALE "1"
+#endif
 #ifndef FAULTY_SYMBOL
 #define FAULTY_SYMBOL descent_plugin
 #endif
@@ -23,8 +29,8 @@
 enum { FAULT, AT, SCALE, OPTIONS };
 static const ds_plugin_option options[OPTIONS] = {
     {"fault", DS_PLUGIN_TEXT, "none", 0, 0, "what goes wrong"},
-    {"at", DS_PLUGIN_INTEGER, "0", 0, 1e9, "from which step on"},
-    {"scale", DS_PLUGIN_REAL, "1", 0, 1e9, "of the loss"},
+    {"at", DS_PLUGIN_INTEGER, FAULTY_AT, 0, 1e9, "from which step on"},
+    {"scale", DS_PLUGIN_REAL, FAULTY_SCALE, 0, 1e9, "of the loss"},
 };
 
 typedef struct faulty {
@@ -54,7 +60,8 @@ static int faulty_open(const ds_plugin_setup *setup, ds_plugin_problem *out, cha
         self->tensor[1].name = "weight";
     if (strcmp(self->fault, "shape") == 0)
         self->tensor[1].dim[0] = 0;
-    *out = (ds_plugin_problem){self, strcmp(self->fault, "tensors") == 0 ? 0 : 2, self->tensor};
+    *out = (ds_plugin_problem){self, strcmp(self->fault, "tensors") == 0 ? 0 : 2,
+                               strcmp(self->fault, "table") == 0 ? NULL : self->tensor};
     return DS_PLUGIN_OK;
 }
 

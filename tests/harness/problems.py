@@ -244,14 +244,19 @@ def classes(folder, builder):
 
 
 def faults(folder, config, builder):
-    for name, flags in (("abi", "-DFAULTY_ABI=99"), ("bytes", "-DFAULTY_BYTES=8"), ("symbol", "-DFAULTY_SYMBOL=other_plugin"), ("undefined", "-Dcalloc=no_such")):
+    for name, flags in (("abi", "-DFAULTY_ABI=99"), ("bytes", "-DFAULTY_BYTES=8"), ("symbol", "-DFAULTY_SYMBOL=other_plugin"), ("undefined", "-Dcalloc=no_such"),
+                        ("whole", '-DFAULTY_AT="half"'), ("real", '-DFAULTY_SCALE="1e999"')):
         builder.build(root / "tests/harness/faulty.c", name, flags, *(["-Wno-implicit-function-declaration", "-Wno-int-conversion", "-w"] if name == "undefined" else []))
     cases = [("another version", {"abi": ()}, 2, "made for version 99 of descent/plugin.h, this program has version 1", 3),
              ("another size", {"bytes": ()}, 2, "has 8 bytes, expected", 0), ("no symbol", {"symbol": ()}, 2, "no symbol descent_plugin", 2),
              ("a symbol that is nowhere", {"undefined": ()}, 2, "cannot load:", 0),
              ("open says no", {"faulty": ("fault=open",)}, 2, "plug-in faulty: open failed (2): asked not to open", 3),
              ("initial says no", {"faulty": ("fault=initial",)}, 2, "initial failed (77): it does not say why", 0),
-             ("no tensors", {"faulty": ("fault=tensors",)}, 2, "open gave 0 tensors", 0), ("a name twice", {"faulty": ("fault=twice",)}, 2, "two tensors are named 'weight'", 0),
+             ("no tensors", {"faulty": ("fault=tensors",)}, 2, "open gave 0 tensors", 0),
+             ("no table of tensors", {"faulty": ("fault=table",)}, 2, "plug-in faulty: open gave 2 tensors, but their table (.tensor) is NULL", 3),
+             ("a default that is no whole number", {"whole": ()}, 2, "plug-in faulty: its option 'at' has the default 'half', expected a whole number", 3),
+             ("one that is not finite, though not used", {"real": ("scale=2",)}, 2, "its option 'scale' has the default '1e999', expected a finite", 0),
+             ("a name twice", {"faulty": ("fault=twice",)}, 2, "two tensors are named 'weight'", 0),
              ("an empty tensor", {"faulty": ("fault=shape",)}, 2, "'bias' of shape [0]", 0),
              ("an option it has not", {"faulty": ("falt=1",)}, 2, "unknown option 'falt' (closest: 'fault')", 0),
              ("an option out of range", {"faulty": ("at=-1",)}, 2, "at is '-1', expected int", 0),

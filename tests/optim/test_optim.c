@@ -172,6 +172,7 @@ static const struct {
     {"momentum_decay", "kfac", "momentum=0.8 weight_decay=0.02",
      0.05}, /* a tensor without factors */
     {"momentum_dampened", "momentum", "dampening=0.3", 0.05},
+    {"momentum_0_dampened", "momentum", "momentum=0 dampening=0.3 weight_decay=0.02", 0.05},
     {"nesterov", "nesterov", "", 0.05},
     {"nesterov_decay", "nesterov", "momentum=0.8 weight_decay=0.02", 0.05},
     {"adam", "adam", "", 0.01},

@@ -1,6 +1,6 @@
 /* Heavy-ball momentum (torch.optim.SGD with momentum; Polyak 1964):
  *   v <- momentum v + (1 - dampening) (g + decay w),  w <- w - lr v;  the first v is the gradient
- * undampened. Cost: reads w, g, v, writes w, v once. */
+ * undampened, as is each where momentum is 0. Cost: reads w, g, v, writes w, v once. */
 #include <math.h>
 #include <stddef.h>
 
@@ -23,7 +23,8 @@ static const ds_option momentum_table[] = {
      .offset = offsetof(momentum_options, dampening),
      .fallback = "0",
      .max = 1,
-     .help = "part of a new gradient that is left out, from the second update on"},
+     .help = "part of a new gradient that is left out, from the second update on; with momentum 0 "
+             "none"},
     {.name = "weight_decay",
      .type = DS_OPTION_REAL,
      .offset = offsetof(momentum_options, weight_decay),
@@ -55,10 +56,11 @@ DS_SIMD static void momentum_loop(const ds_update *u, const momentum_rates *rate
 static void momentum_step(const void *options, const ds_update *update)
 {
     const momentum_options *o = options;
+    const bool plain = update->t == 1 || !(o->momentum > 0); /* torch: no buffer, no dampening */
     const momentum_rates rates = {
         .lr = (float)update->lr,
         .keep = (float)o->momentum,
-        .take = update->t == 1 ? 1.0f : (float)(1 - o->dampening),
+        .take = plain ? 1.0f : (float)(1 - o->dampening),
         .decay = (float)o->weight_decay,
     };
     momentum_loop(update, &rates);

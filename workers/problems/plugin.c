@@ -9,6 +9,8 @@
 
 #include "problem_parts.h"
 
+enum { PLUGIN_TENSORS = (1 << 20) - 1 };
+
 typedef struct plugin_options {
     const char *plugin;
     const ds_value *input, *options;
@@ -137,6 +139,26 @@ static ds_status plugin_sizes(ds_problem *self, const plugin_options *o, const d
     return DS_OK;
 }
 
+/* A default that is no value of its kind is the plug-in author's mistake, whether it is needed or
+ * not. As in our own tables it may lie outside the range. */
+static ds_status plugin_check_default(const char *what, const ds_option *option, ds_arena *arena)
+{
+    ds_value *v = NULL;
+    int64_t whole = 0;
+    double real = 0;
+    if (option->fallback == NULL || option->type == DS_OPTION_TEXT)
+        return DS_OK;
+    DS_TRY(ds_value_scalar(arena, option->name, option->fallback, &v));
+    ds_status status = option->type == DS_OPTION_INT ? ds_value_int(v, what, option->name, &whole)
+                                                     : ds_value_real(v, what, option->name, &real);
+    DS_CHECK(status == DS_OK, DS_ERR_USAGE,
+             "%s: its option '%s' has the default '%s', expected %s; mend its option table "
+             "(descent/plugin.h)",
+             what, option->name, option->fallback,
+             option->type == DS_OPTION_INT ? "a whole number" : "a finite number");
+    return DS_OK;
+}
+
 /* The plug-in's table as ours: one struct ds_plugin_value an option. */
 static ds_status plugin_read_options(ds_problem *self, const ds_value *map, ds_plugin_value **out)
 {
@@ -162,6 +184,7 @@ static ds_status plugin_read_options(ds_problem *self, const ds_value *map, ds_p
                                .max = o->max,
                                .flags = o->fallback == NULL ? DS_OPTION_REQUIRED : 0,
                                .help = o->help != NULL ? o->help : "an option of the plug-in"};
+        DS_TRY(plugin_check_default(what, &table[i], self->arena));
     }
     return ds_options_parse(table, map, what, self->arena, *out);
 }
@@ -170,8 +193,11 @@ static ds_status plugin_add_tensors(ds_problem *self)
 {
     plugin *p = self->state;
     size_t n = p->problem.n_tensors;
-    DS_CHECK(n > 0 && n < 1 << 20 && p->problem.tensor != NULL, DS_ERR_USAGE,
-             "plug-in %s: open gave %zu tensors, expected at least one", self->name, n);
+    DS_CHECK(n > 0 && n <= PLUGIN_TENSORS, DS_ERR_USAGE,
+             "plug-in %s: open gave %zu tensors, expected 1 to %d", self->name, n, PLUGIN_TENSORS);
+    DS_CHECK(p->problem.tensor != NULL, DS_ERR_USAGE,
+             "plug-in %s: open gave %zu tensor%s, but their table (.tensor) is NULL", self->name, n,
+             n == 1 ? "" : "s");
     DS_TRY(ds_problem_room(self, n));
     for (size_t i = 0; i < n; i++) {
         const ds_plugin_tensor *t = &p->problem.tensor[i];
