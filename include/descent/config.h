@@ -182,6 +182,11 @@ DS_API ds_status ds_config_tree(ds_arena *arena, const char *text, ds_value **ou
 DS_API ds_status ds_config_compare(const ds_config *a, const ds_config *b, size_t n_set,
                                    const char *const *set, size_t room, char *text,
                                    size_t *n) DS_NODISCARD;
+/* Local. The same of the keys that choose numerics (compute.isa, compute.threads), which
+ * ds_config_compare leaves out: the checkpoint's numerics tell whether bits move. */
+DS_API ds_status ds_config_compare_numerics(const ds_config *a, const ds_config *b, size_t n_set,
+                                            const char *const *set, size_t room, char *text,
+                                            size_t *n) DS_NODISCARD;
 /* Local. Each key in which two trees of resolved configs differ; a or b is NULL where only the
  * other has it. `shapes`: it shapes the numbers, by the rule of ds_config_compare. */
 typedef void ds_config_change(void *context, const char *key, const ds_value *a, const ds_value *b,

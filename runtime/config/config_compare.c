@@ -6,9 +6,10 @@
 #include "config_parts.h"
 
 typedef struct compare_state {
-    bool steer;  /* evaluation steers: a run stops early, or its rate watches the loss */
-    bool extend; /* the run's length shapes no number: it may grow or shrink */
-    bool batch;  /* a step has the same samples in the same shards: accumulated or not is one */
+    bool steer;    /* evaluation steers: a run stops early, or its rate watches the loss */
+    bool extend;   /* the run's length shapes no number: it may grow or shrink */
+    bool numerics; /* asked for the keys of numerics instead */
+    bool batch;    /* a step has the same samples in the same shards: accumulated or not is one */
     size_t n_set;
     const char *const *set;
     size_t room, used;
@@ -25,6 +26,14 @@ static bool compare_among(const char *const *key, const char *path)
         if (strncmp(path, *key, strlen(*key)) == 0 && strchr(".", path[strlen(*key)]) != NULL)
             return true;
     return false;
+}
+
+/* What a run computes with. Whether bits move is told by the checkpoint's numerics, not by these.
+ */
+static bool compare_numerics(const char *path)
+{
+    static const char *const keys[] = {"compute.isa", "compute.threads", NULL};
+    return compare_among(keys, path);
 }
 
 /* Keys that may differ: "x" and all below it. Data itself is compared by its content. */
@@ -87,9 +96,11 @@ static bool compare_edited(const char *edit, const char *path)
 static void compare_note(compare_state *s, const char *path, const ds_value *a, const ds_value *b)
 {
     if (s->change != NULL) {
-        s->change(s->context, path, a, b, !compare_neutral(s, path));
+        s->change(s->context, path, a, b, !compare_neutral(s, path) && !compare_numerics(path));
         return;
     }
+    if (compare_numerics(path) != s->numerics)
+        return;
     for (size_t i = 0; i < s->n_set; i++)
         if (compare_edited(s->set[i], path))
             return;
@@ -191,18 +202,32 @@ static compare_state compare_begin(const ds_value *a, const ds_value *b)
     };
 }
 
+static size_t compare_list(compare_state *s, const ds_config *a, const ds_config *b, size_t room,
+                           char *text)
+{
+    s->room = room;
+    s->text = text;
+    if (room > 0)
+        text[0] = '\0';
+    compare_walk(s, "", a->root, b->root);
+    return s->n;
+}
+
 ds_status ds_config_compare(const ds_config *a, const ds_config *b, size_t n_set,
                             const char *const *set, size_t room, char *text, size_t *n)
 {
     compare_state s = compare_begin(a->root, b->root);
     s.n_set = n_set;
     s.set = set;
-    s.room = room;
-    s.text = text;
-    if (room > 0)
-        text[0] = '\0';
-    compare_walk(&s, "", a->root, b->root);
-    *n = s.n;
+    *n = compare_list(&s, a, b, room, text);
+    return DS_OK;
+}
+
+ds_status ds_config_compare_numerics(const ds_config *a, const ds_config *b, size_t n_set,
+                                     const char *const *set, size_t room, char *text, size_t *n)
+{
+    compare_state s = {.numerics = true, .n_set = n_set, .set = set};
+    *n = compare_list(&s, a, b, room, text);
     return DS_OK;
 }
 

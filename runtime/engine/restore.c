@@ -137,52 +137,6 @@ ds_status restore_data(ds_trainer *self, const ds_checkpoint *file)
     return DS_OK;
 }
 
-/* Numbers made under other numerics go on with other bits: say so, or refuse. */
-static ds_status restore_numerics(const ds_trainer *self, const ds_checkpoint *file)
-{
-    const char *then = NULL;
-    char now[512];
-    DS_TRY(restore_text(file, "numerics", &then));
-    ds_numerics_text(&self->numerics, sizeof now, now);
-    if (strcmp(then, now) == 0)
-        return DS_OK;
-    DS_CHECK(!self->config->compute.strict, DS_ERR_CHECKPOINT,
-             "the checkpoint was made with %s; this run has %s, and compute.strict is true", then,
-             now);
-    if (ds_world_rank(self->world) == 0)
-        ds_log(DS_LOG_WARN,
-               "the bits will differ from an undisturbed run: the checkpoint was made with %s; "
-               "this run has %s",
-               then, now);
-    return DS_OK;
-}
-
-/* The same of a plug-in that is another file now. */
-static ds_status restore_plugin(const ds_trainer *self, const ds_checkpoint *file)
-{
-    const ds_problem *problem = ds_model_problem(self->model);
-    const char *then = NULL, *path = "";
-    char now[24];
-    if (problem == NULL || problem->file == NULL || ds_checkpoint_attr(file, "plugin_hash") == NULL)
-        return DS_OK;
-    DS_TRY(restore_text(file, "plugin_hash", &then));
-    DS_TRY(restore_text(file, "plugin", &path));
-    snprintf(now, sizeof now, "%016" PRIx64, problem->identity);
-    if (strcmp(then, now) == 0)
-        return DS_OK;
-    DS_CHECK(!self->config->compute.strict, DS_ERR_CHECKPOINT,
-             "the plug-in has changed: %s has hash %s, the checkpoint was made with %s of hash %s, "
-             "and compute.strict is true",
-             problem->file, now, path, then);
-    if (ds_world_rank(self->world) == 0)
-        ds_log(
-            DS_LOG_WARN,
-            "the plug-in has changed: %s has hash %s, the checkpoint was made with %s of hash %s; "
-            "the numbers may differ from an undisturbed run's",
-            problem->file, now, path, then);
-    return DS_OK;
-}
-
 ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file, size_t n_set,
                               const char *const *set, restore_keys *out)
 {
@@ -208,8 +162,7 @@ ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_tr
     DS_CHECK(strcmp(data, identity) == 0, DS_ERR_CHECKPOINT,
              "the training or validation data differ from the checkpoint's (identity %s, then %s)",
              identity, data);
-    DS_TRY(restore_plugin(self, file));
-    return restore_numerics(self, file);
+    return restore_surroundings(self, file, spec);
 }
 
 static ds_status restore_stopping(ds_trainer *self, const ds_checkpoint *file)

@@ -209,6 +209,10 @@ typedef struct restore_keys {
 } restore_keys;
 ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file, size_t n_set,
                               const char *const *set, restore_keys *out) DS_NODISCARD;
+/* restore_numerics.c. Local. Are numerics and plug-in the file's? Others are warned of by rank 0;
+ * CHECKPOINT under compute.strict. */
+ds_status restore_surroundings(const ds_trainer *self, const ds_checkpoint *file,
+                               const ds_trainer_spec *spec) DS_NODISCARD;
 /* restore_watch.c. Local. What steps have been skipped, and what the guard knows. */
 ds_status restore_skips(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
 void restore_alarms(ds_trainer *self, const ds_checkpoint *file);

@@ -25,6 +25,10 @@ static const struct {
     {"sync.transport=shared", ""},
     {"sync.strategy=exact", "sync.strategy"},
     {"compute.strict=false", ""},
+    {"compute.isa=base", ""},
+    {"compute.threads=7", ""},
+    {"compute.kernels=native", "compute.kernels"},
+    {"compute.precision=bf16", "compute.precision"},
     {"train.max_steps=71", "train.max_steps"},
     {"train.epochs=71", "train.epochs"},
     {"stop.early.patience=3", "train.eval_every, eval.batch, stop.early.patience"},
@@ -48,6 +52,27 @@ START_TEST(what_shapes_the_numbers_is_compared)
         ck_assert_str_eq(differ, changes[_i].differ);
     else
         ck_assert_int_eq(strncmp(differ, "optimizer.name, optimizer.lr", 28), 0);
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+}
+END_TEST
+
+START_TEST(numerics_are_compared_apart)
+{
+    static const char *const sets[] = {"compute.threads=7", "compute.isa=base", "seed=99"};
+    char differ[512];
+    size_t n = 99;
+    ds_config *a = config_of(FULL, 0, NULL), *b = config_of(FULL, 3, sets);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "seed");
+    ck_assert_int_eq(ds_config_compare_numerics(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    printf("# of numerics: '%s'\n", differ);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(differ, "compute.isa, compute.threads");
+    ck_assert_int_eq(ds_config_compare_numerics(a, b, 1, sets, sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "compute.isa");
+    ck_assert_int_eq(ds_config_compare_numerics(a, a, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_uint_eq(n, 0);
     ds_config_destroy(&a);
     ds_config_destroy(&b);
 }
@@ -168,6 +193,7 @@ int main(void)
 {
     TCase *t = tcase_create("config compare");
     tcase_add_loop_test(t, what_shapes_the_numbers_is_compared, 0, LENGTH(changes));
+    tcase_add_test(t, numerics_are_compared_apart);
     tcase_add_test(t, another_plug_in_has_other_options);
     tcase_add_test(t, local_training_has_a_length);
     tcase_add_test(t, edited_keys_may_differ);

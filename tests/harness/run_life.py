@@ -233,6 +233,32 @@ def changed(c):
 
 
 @case
+def other_numerics(c):
+    """Other threads and another instruction set, in the config: a warning and the same bits; strict: 4."""
+    config, halves = c.folder / "config.yaml", ("isa: auto, threads: 1", "isa: base, threads: 2")
+    for kernels in ("native", "openblas"):
+        text = CONFIG + f"compute: {{kernels: {kernels}, %s%s}}\n"
+        config.write_text(text % (halves[0], ""))
+        c.train(f"{kernels}-whole")
+        c.train(kernels)
+        for path in c.names(kernels)[1:]:  # what stands is a step in the middle
+            (c.folder / kernels / "checkpoints" / path).unlink()
+        (c.folder / kernels / "status.json").unlink()
+        if kernels == "openblas":  # its bits depend on threads: said by the numerics
+            config.write_text(text % ("isa: auto, threads: 2", ""))
+            done = c.train(kernels, "--resume")
+            c.check(done.err.count("the bits will differ") == 1 and "bits stay" not in done.err, done)
+            continue
+        config.write_text(text % (halves[1], ", strict: true"))
+        done = c.train(kernels, "--resume", code=4, ranks=2)
+        c.check("in compute.isa, compute.threads, and compute.strict is true" in done.err, done)
+        config.write_text(text % (halves[1], ""))
+        done = c.train(kernels, "--resume", ranks=2)
+        c.check(done.err.count("in compute.isa, compute.threads; the bits stay") == 1, done)
+        c.same_run(kernels, f"{kernels}-whole", "resumed with other threads and isa")
+
+
+@case
 def extended(c):
     """A run whose rates know no end goes on when its config asks for more: no --set, the undisturbed bits."""
     config = c.folder / "config.yaml"
