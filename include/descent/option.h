@@ -61,6 +61,8 @@ DS_API ds_status ds_value_real(const ds_value *self, const char *what, const cha
                                double *out) DS_NODISCARD;
 /* Local. The shortest text that reads back as `x`, whatever the locale; returns text. */
 DS_API const char *ds_real_text(double x, char text[32]);
+/* Local. x for printf: a NaN without its sign, "nan" and never "-nan". */
+DS_API double ds_shown(double x);
 /* Local. "int", "real > 0", "one of none, unit, standard", ... for help and lists. */
 DS_API const char *ds_option_describe(const ds_option *self, size_t room, char *text);
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "descent/option.h"
+
 #include "args.h"
 #include "command.h"
 #include "diff.h"
@@ -54,7 +56,7 @@ static ds_status diff_elements(diff_job *self, size_t i, size_t j, const char *p
         self->max_abs = d.max_abs;
     snprintf(what, sizeof what,
              "%zu of %zu elements differ, at most by %.9g (%llu ULP), the first at index %zu",
-             d.differ, d.n, d.max_abs, (unsigned long long)d.max_ulp, d.first);
+             d.differ, d.n, ds_shown(d.max_abs), (unsigned long long)d.max_ulp, d.first);
     diff_note(self, "tensors", path, what, true, diff_numbers(&d));
     return DS_OK;
 }

@@ -52,15 +52,15 @@ static void eval_print_classes(const ds_scores *s, const char *const *names)
 static void eval_print(const char *split, const ds_scores *s, const char *const *names)
 {
     if (s->loss_only) {
-        printf("%s: %zu samples, loss %.8g\n", split, s->samples, s->loss);
+        printf("%s: %zu samples, loss %.8g\n", split, s->samples, ds_shown(s->loss));
         return;
     }
     if (!s->classes) {
-        printf("%s: %zu samples, loss %.8g, MAE %.8g, R2 %.6f\n", split, s->samples, s->loss,
-               s->mae, s->r2);
+        printf("%s: %zu samples, loss %.8g, MAE %.8g, R2 %.6f\n", split, s->samples,
+               ds_shown(s->loss), ds_shown(s->mae), ds_shown(s->r2));
         return;
     }
-    printf("%s: %zu samples, loss %.6f", split, s->samples, s->loss);
+    printf("%s: %zu samples, loss %.6f", split, s->samples, ds_shown(s->loss));
     if (s->bits > 0)
         printf(", %.4f bits a token", s->bits);
     printf(", accuracy %.4f\n", s->accuracy);

@@ -62,14 +62,14 @@ static ds_status gradcheck_verdict(ds_world *world, const ds_layout *layout, con
         const char *name = i < layout->n_params ? layout->param[i].name : "all together";
         bool good = error[i] <= tolerance;
         if (ds_world_rank(world) == 0)
-            printf("%-32s %.3e%s\n", name, error[i], good ? "" : "  differs");
+            printf("%-32s %.3e%s\n", name, ds_shown(error[i]), good ? "" : "  differs");
         if (!good && (bad > layout->n_params || error[i] > error[bad]))
             bad = i;
     }
     DS_CHECK(bad > layout->n_params, DS_NO,
              "gradcheck: %s differs by %.3e, expected at most %.0e of its norm",
-             bad < layout->n_params ? layout->param[bad].name : "the gradient", error[bad],
-             tolerance);
+             bad < layout->n_params ? layout->param[bad].name : "the gradient",
+             ds_shown(error[bad]), tolerance);
     return DS_OK;
 }
 

@@ -17,6 +17,31 @@ typedef struct predict {
     const predictions_writer *writer;
 } predict;
 
+/* What --out ends in, NULL where its name has no ending ("out", ".out", "dir.d/out", "-"). */
+static const char *predict_ending(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1,
+               *dot = strrchr(name, '.');
+    return dot == NULL || dot == name || dot[1] == '\0' ? NULL : dot + 1;
+}
+
+/* --format; else what --out ends in; else csv. */
+static ds_status predict_choose(predict *self)
+{
+    const char *ending = self->out == NULL ? NULL : predict_ending(self->out),
+               *name = self->format != NULL ? self->format
+                       : ending != NULL     ? ending
+                                            : "csv";
+    self->writer = predictions_writer_find(name);
+    DS_CHECK(
+        self->writer != NULL || self->format != NULL, DS_ERR_USAGE,
+        "predict: --out %s ends in '.%s'; expected .csv, .npy or .jsonl, or --format beside it",
+        self->out, name);
+    DS_CHECK(self->writer != NULL, DS_ERR_USAGE,
+             "predict: unknown format '%s'; expected csv, npy or jsonl", name);
+    return DS_OK;
+}
+
 static ds_status predict_parse(predict *self, int argc, char **argv)
 {
     const arg table[] = {{"--out", ARG_VALUE, &self->out},
@@ -26,14 +51,7 @@ static ds_status predict_parse(predict *self, int argc, char **argv)
     DS_TRY(args_parse(argc, argv, table, &self->positional));
     DS_TRY(args_expect("predict", &self->positional, 2, 2,
                        "a checkpoint and an input file (- for stdin)"));
-    const char *dot = self->out == NULL ? NULL : strrchr(self->out, '.');
-    const char *name = self->format != NULL ? self->format : "csv";
-    if (self->format == NULL && dot != NULL && predictions_writer_find(dot + 1) != NULL)
-        name = dot + 1;
-    self->writer = predictions_writer_find(name);
-    DS_CHECK(self->writer != NULL, DS_ERR_USAGE,
-             "predict: unknown format '%s'; expected csv, npy or jsonl", name);
-    return DS_OK;
+    return predict_choose(self);
 }
 
 /* Softmax of each row, in double. */
@@ -64,6 +82,31 @@ static ds_status predict_write(const predict *self, const predictions *p)
     return outfile_close(&out, DS_OK);
 }
 
+/* Nothing is lost: all rows are written. Nothing passes for a result either. */
+static ds_status predict_judge(const predictions *p)
+{
+    size_t bad = 0, first = 0;
+    for (size_t i = 0; i < p->rows; i++) {
+        bool finite = true;
+        for (size_t j = 0; j < p->cols; j++)
+            finite = finite && isfinite(p->value[i * p->cols + j]);
+        if (!finite && bad++ == 0)
+            first = i;
+    }
+    DS_CHECK(
+        bad == 0, DS_ERR_DIVERGED,
+        "predict: %zu of %zu row%s %s not finite, the first is row %zu (from 0); all rows were "
+        "written; train with a smaller rate, or mend the plug-in's predict",
+        bad, p->rows, p->rows == 1 ? "" : "s", bad == 1 ? "is" : "are", first);
+    return DS_OK;
+}
+
+static ds_status predict_finish(const predict *self, const predictions *p)
+{
+    DS_TRY(predict_write(self, p));
+    return predict_judge(p);
+}
+
 static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *trainer,
                               const ds_dataset *data)
 {
@@ -83,7 +126,7 @@ static ds_status predict_data(ds_world *world, const predict *self, ds_trainer *
         predict_probabilities(p.rows, p.cols, out);
     p.value = out;
     if (status == DS_OK)
-        status = ds_follow(world, ds_world_rank(world) == 0 ? predict_write(self, &p) : DS_OK);
+        status = ds_follow(world, ds_world_rank(world) == 0 ? predict_finish(self, &p) : DS_OK);
     free(out);
     return status;
 }
@@ -103,15 +146,18 @@ extern const ds_command ds_command_predict;
 const ds_command ds_command_predict = {
     .name = "predict",
     .usage = "predict CKPT INPUT [--out FILE] [--format csv|npy|jsonl] [--set KEY=VALUE]...",
-    .help = "Outputs of a checkpoint for each sample of INPUT: a csv (columns by the training "
-            "names where it has a header), an IDX\n"
-            "file (.gz too), HDF5, or - for a csv on standard input; of a model trained on text or "
-            "tokens, such a file: then a line for\n"
-            "each token says what follows it. Inputs are normalised as in training. Class models "
-            "give\n"
-            "the class and the probabilities of all; others the outputs. csv is the default "
-            "format, or what --out ends in; npy\n"
-            "holds the (samples, outputs) float32 array.\n",
+    .help =
+        "Outputs of a checkpoint for each sample of INPUT: a csv (columns by the training "
+        "names where it has a header), an IDX\n"
+        "file (.gz too), HDF5, or - for a csv on standard input; of a model trained on text or "
+        "tokens, such a file: then a line for\n"
+        "each token says what follows it. Inputs are normalised as in training. Class models "
+        "give the class and the probabilities\n"
+        "of all; others the outputs. csv is the default format, or what --out ends in (.csv, "
+        ".npy, .jsonl; another ending needs\n"
+        "--format); npy holds the (samples, outputs) float32 array. Outputs that are not finite "
+        "are written (jsonl: as null), and\n"
+        "the exit code is 5.\n",
     .computes = true,
     .run = predict_run,
 };

@@ -22,7 +22,8 @@ static ds_status convert_write(const data_conversion *self, const char *name,
     printf("%s: %zu samples of %s (%s), ", self->out, data->n, ds_shape_text(&data->input, text),
            data->bytes != NULL || (inputs != NULL && inputs->bytes) ? "bytes" : "float32");
     if (data->label != NULL)
-        printf("%zu classes%s\n", data->n_classes, data->class_name != NULL ? " by name" : "");
+        printf("%zu class%s%s\n", data->n_classes, data->n_classes == 1 ? "" : "es",
+               data->class_name != NULL ? " by name" : "");
     else if (data->target != NULL)
         printf("%zu real target%s\n", data->n_targets, data->n_targets == 1 ? "" : "s");
     else

@@ -117,7 +117,7 @@ static void diff_losses_compare(diff_job *self, const diff_losses *a, const diff
             same++;
         } else if (same == common) {
             snprintf(what, sizeof what, ", first apart at step %lld: %.9g and %.9g",
-                     (long long)a->step[i], a->loss[i], b->loss[j]);
+                     (long long)a->step[i], ds_shown(a->loss[i]), ds_shown(b->loss[j]));
             cJSON_AddNumberToObject(item, "first_step", (double)a->step[i]);
             cJSON_AddNumberToObject(item, "a_loss", a->loss[i]);
             cJSON_AddNumberToObject(item, "b_loss", b->loss[j]);
@@ -156,7 +156,7 @@ static void diff_value(const ds_attr *attr, size_t room, char *out)
     else if (attr->kind == DS_ATTR_INT)
         snprintf(out, room, "%lld", (long long)attr->integer);
     else if (attr->kind == DS_ATTR_REAL)
-        snprintf(out, room, "%.17g", attr->real);
+        snprintf(out, room, "%.17g", ds_shown(attr->real));
     else
         snprintf(out, room, "'%.60s'%s", attr->text, strlen(attr->text) > 60 ? "..." : "");
     for (char *p = out; *p != '\0'; p++)

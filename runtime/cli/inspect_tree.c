@@ -168,7 +168,7 @@ static void tree_attr(const ds_attr *attr)
     if (attr->kind == DS_ATTR_INT) {
         printf("  %-16s %lld\n", attr->name, (long long)attr->integer);
     } else if (attr->kind == DS_ATTR_REAL) {
-        printf("  %-16s %.9g\n", attr->name, attr->real);
+        printf("  %-16s %.9g\n", attr->name, ds_shown(attr->real));
     } else {
         size_t all = strlen(attr->text), line = strcspn(attr->text, "\n");
         size_t some = line < TREE_TEXT ? line : TREE_TEXT;

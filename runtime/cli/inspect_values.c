@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "descent/option.h"
+
 #include "inspect.h"
 #include "textplot.h"
 
@@ -52,7 +54,7 @@ static void inspect_values_element(const values_tensor *t, size_t k, bool json, 
     if (json && !isfinite(x))
         snprintf(out, 40, "null");
     else
-        snprintf(out, 40, "%.*g", digits, x);
+        snprintf(out, 40, "%.*g", digits, ds_shown(x));
 }
 
 /* As numpy prints: dimension d from element `at` on, `stride` elements a step; the edges only when

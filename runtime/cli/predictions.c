@@ -3,9 +3,11 @@
 #include "predictions.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* p->cols where there is none: scores that are no numbers. */
 static size_t predictions_best(const predictions *p, size_t row)
 {
     const float *v = p->value + row * p->cols;
@@ -13,7 +15,7 @@ static size_t predictions_best(const predictions *p, size_t row)
     for (size_t j = 1; j < p->cols; j++)
         if (v[j] > v[best])
             best = j;
-    return best;
+    return isnan(v[best]) ? p->cols : best;
 }
 
 static const char *predictions_label(const predictions *p, size_t j, size_t room, char *text)
@@ -61,12 +63,12 @@ static void predictions_csv(const predictions *p, FILE *file)
     char number[32];
     predictions_csv_header(p, file);
     for (size_t i = 0; i < p->rows; i++) {
-        if (p->classes)
-            predictions_csv_field(
-                predictions_label(p, predictions_best(p, i), sizeof number, number), file);
+        size_t best = p->classes ? predictions_best(p, i) : p->cols;
+        if (best < p->cols)
+            predictions_csv_field(predictions_label(p, best, sizeof number, number), file);
         for (size_t j = 0; j < p->cols; j++)
             fprintf(file, "%s%.9g", j > 0 || p->classes ? "," : "",
-                    (double)p->value[i * p->cols + j]);
+                    ds_shown((double)p->value[i * p->cols + j]));
         fputc('\n', file);
     }
 }
@@ -94,8 +96,13 @@ static cJSON *predictions_json_row(const predictions *p, size_t i)
         return o;
     }
     size_t best = predictions_best(p, i);
-    cJSON_AddStringToObject(o, "class", predictions_label(p, best, sizeof number, number));
-    cJSON_AddNumberToObject(o, "probability", (double)v[best]);
+    if (best < p->cols) {
+        cJSON_AddStringToObject(o, "class", predictions_label(p, best, sizeof number, number));
+        cJSON_AddNumberToObject(o, "probability", (double)v[best]);
+    } else {
+        cJSON_AddNullToObject(o, "class");
+        cJSON_AddNullToObject(o, "probability");
+    }
     cJSON *all = cJSON_AddObjectToObject(o, "probabilities");
     for (size_t j = 0; j < p->cols; j++)
         cJSON_AddNumberToObject(all, predictions_label(p, j, sizeof number, number), (double)v[j]);

@@ -80,9 +80,10 @@ static ds_status files_csv(const race *self, FILE *file)
         for (size_t k = 0; k < self->run[i].n; k++) {
             const race_run *r = &self->run[i];
             fprintf(file, "%s,%s,%.9g,%lld,%lld,%.17g", r->name, r->optimizer, r->lr,
-                    (long long)r->batch, (long long)r->step[k], r->loss[k]);
+                    (long long)r->batch, (long long)r->step[k], ds_shown(r->loss[k]));
             if (self->plane)
-                fprintf(file, ",%.9g,%.9g", r->w[k][0], r->w[k][1]);
+                fprintf(file, ",%.9g,%.9g", ds_shown((double)r->w[k][0]),
+                        ds_shown((double)r->w[k][1]));
             fputc('\n', file);
         }
     return DS_OK;

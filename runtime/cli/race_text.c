@@ -23,11 +23,11 @@ static void text_line(const race *self, size_t i)
         snprintf(lr, sizeof lr, "%.6g", r->lr);
     if (r->reached >= 0)
         snprintf(target, sizeof target, "%lld", (long long)r->reached);
-    snprintf(best, sizeof best, "%.6g", r->best);
+    snprintf(best, sizeof best, "%.6g", ds_shown(r->best));
     printf("%c %c %-12s %9s %7lld %8lld %10lld %13.6g %13s %8lld %9s%s%s\n",
            i == self->best ? '*' : ' ', text_letter(i), r->optimizer, lr, (long long)r->batch,
-           (long long)r->steps, (long long)r->samples, r->last, best, (long long)r->best_step,
-           target, r->diverged ? "  " : "", r->diverged ? r->why : "");
+           (long long)r->steps, (long long)r->samples, ds_shown(r->last), best,
+           (long long)r->best_step, target, r->diverged ? "  " : "", r->diverged ? r->why : "");
 }
 
 static void text_table(const race *self)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "descent/option.h"
+
 ds_status sampling_create(sampling *self, uint64_t seed)
 {
     self->rng = ds_rng_for(seed, "generate");
@@ -61,7 +63,7 @@ ds_status sampling_pick(sampling *self, const float *z, uint64_t index, size_t *
     for (size_t i = 0; i < n; i++)
         DS_CHECK(isfinite(z[i]), DS_ERR_DIVERGED,
                  "generate: the model's score of token %zu is %g; train with a smaller rate", i,
-                 (double)z[i]);
+                 ds_shown((double)z[i]));
     *token = best;
     if (!(self->temperature > 0))
         return DS_OK;

@@ -33,9 +33,8 @@ static ds_status classes_bad_label(const ds_read_request *request, const char *w
                        "%s: sample %zu has label %" PRId64 ", expected 0 or a little more", where,
                        i, label);
     return DS_FAIL(DS_ERR_DATA,
-                   "%s: sample %zu has label %" PRId64
-                   ", expected 0 to %zu (there are %zu classes)",
-                   where, i, label, request->n_classes - 1, request->n_classes);
+                   "%s: sample %zu has label %" PRId64 ", expected 0 to %zu (classes: %zu)", where,
+                   i, label, request->n_classes - 1, request->n_classes);
 }
 
 static ds_status classes_as_real(const int64_t *label, ds_dataset *out)
@@ -194,8 +193,9 @@ static ds_status classes_unknown(const ds_read_request *request, const char *whe
                                  request->class_name[i]);
     return DS_FAIL(
         DS_ERR_DATA,
-        "%s:%zu: class '%s' is unknown to the training data, which has %zu classes: %s%s", where,
-        line, text, request->n_classes, names, request->n_classes > CLASSES_NAMED ? ", ..." : "");
+        "%s:%zu: class '%s' is unknown to the training data, which has %zu class%s: %s%s", where,
+        line, text, request->n_classes, request->n_classes == 1 ? "" : "es", names,
+        request->n_classes > CLASSES_NAMED ? ", ..." : "");
 }
 
 /* Labels of `item` (n, in the file's order) by the sorted classes. */

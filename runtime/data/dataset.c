@@ -69,15 +69,15 @@ static ds_status dataset_finite(const ds_dataset *self, const char *split)
         if (isfinite(self->values[i]))
             continue;
         const char *name = self->column == NULL ? NULL : self->column[i % elements];
-        return DS_FAIL(DS_ERR_DATA,
-                       "%s data: sample %zu, %s%zu%s%s is %g; expected a finite number", split,
-                       i / elements, name == NULL ? "element " : "column ", i % elements,
-                       name == NULL ? "" : " ", name == NULL ? "" : name, (double)self->values[i]);
+        return DS_FAIL(
+            DS_ERR_DATA, "%s data: sample %zu, %s%zu%s%s is %g; expected a finite number", split,
+            i / elements, name == NULL ? "element " : "column ", i % elements,
+            name == NULL ? "" : " ", name == NULL ? "" : name, ds_shown((double)self->values[i]));
     }
     for (size_t i = 0; self->target != NULL && i < self->n * self->n_targets; i++)
         DS_CHECK(isfinite(self->target[i]), DS_ERR_DATA,
                  "%s data: sample %zu, target %zu is %g; expected a finite number", split,
-                 i / self->n_targets, i % self->n_targets, (double)self->target[i]);
+                 i / self->n_targets, i % self->n_targets, ds_shown((double)self->target[i]));
     return DS_OK;
 }
 

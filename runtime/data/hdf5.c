@@ -186,7 +186,7 @@ static ds_status hdf5_take_real(const hdf5_array *self, ds_arena *arena, const f
         DS_CHECK(isfinite(x[i]), DS_ERR_DATA,
                  "%s: dataset '%s', sample %zu (from 0), element %zu is %g, expected a finite "
                  "float32",
-                 self->path, self->name, i / elements, i % elements, (double)x[i]);
+                 self->path, self->name, i / elements, i % elements, ds_shown((double)x[i]));
     *out = x;
     return DS_OK;
 }
@@ -204,8 +204,8 @@ static ds_status hdf5_rename(const ds_read_request *request, const char *where, 
 {
     for (size_t i = 0; i < out->n * out->n_labels; i++) {
         DS_CHECK(label[i] >= 0 && (size_t)label[i] < n_names, DS_ERR_DATA,
-                 "%s: sample %zu has label %lld, it names %zu classes", where, i / out->n_labels,
-                 (long long)label[i], n_names);
+                 "%s: sample %zu has label %lld, it names %zu class%s", where, i / out->n_labels,
+                 (long long)label[i], n_names, n_names == 1 ? "" : "es");
         const char *mine = name[label[i]];
         size_t at = (size_t)label[i]; /* the same list, as a rule */
         if (at >= request->n_classes || strcmp(request->class_name[at], mine) != 0)

@@ -208,7 +208,7 @@ static ds_status npy_element(const npy_array *self, const unsigned char *from, s
         to->values[at] = npy_real(self, from);
     DS_CHECK(to->values == NULL || isfinite(to->values[at]), DS_ERR_DATA,
              "%s: sample %zu (from 0), element %zu is %g, expected a finite float32", self->name,
-             (at + to->first) / each, (at + to->first) % each, (double)to->values[at]);
+             (at + to->first) / each, (at + to->first) % each, ds_shown((double)to->values[at]));
     return DS_OK;
 }
 

@@ -20,8 +20,10 @@ static ds_status class_weights_kept(ds_trainer *self, const ds_checkpoint *file,
              class_weights_path);
     ds_tensor_info info = ds_checkpoint_tensor(file, i);
     DS_CHECK(info.type == DS_F32 && ds_shape_elements(&info.shape) == self->n_class_weights,
-             DS_ERR_CHECKPOINT, "%s holds %zu weights, the model has %zu classes",
-             class_weights_path, ds_shape_elements(&info.shape), self->n_class_weights);
+             DS_ERR_CHECKPOINT, "%s holds %zu weight%s, the model has %zu class%s",
+             class_weights_path, ds_shape_elements(&info.shape),
+             ds_shape_elements(&info.shape) == 1 ? "" : "s", self->n_class_weights,
+             self->n_class_weights == 1 ? "" : "es");
     return ds_checkpoint_read(file, i, weight);
 }
 
@@ -53,9 +55,10 @@ ds_status class_weights_create(ds_trainer *self, const ds_checkpoint *file)
     size_t n = ds_model_classes(self->model, DS_TARGET_CLASS);
     if (!config->balanced && config->n_class_weights != n)
         return ds_value_fail(class_weights_at(self),
-                             "loss.class_weights has %zu numbers, the model gives %zu classes: "
+                             "loss.class_weights has %zu number%s, the model gives %zu class%s: "
                              "expected one for each",
-                             config->n_class_weights, n);
+                             config->n_class_weights, config->n_class_weights == 1 ? "" : "s", n,
+                             n == 1 ? "" : "es");
     if (self->plan != NULL)
         DS_TRY(ds_arena_take(self->arena, (size_t)self->plan->shards, sizeof *self->shard_weight,
                              "the shards", &self->shard_weight));

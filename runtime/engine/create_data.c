@@ -95,9 +95,10 @@ static ds_status create_data_label(const ds_dataset *data, const ds_value *sourc
     file = file != NULL ? file : ds_value_find(source, "path");
     return DS_FAIL(DS_ERR_DATA,
                    "%s: label %d of sample %zu of the %s data is out of range: the last layer "
-                   "gives %zu outputs, expected 0 to %zu; mend the labels or set its units to %zu",
+                   "gives %zu output%s, expected 0 to %zu; mend the labels or set its units to %zu",
                    file != NULL && file->text != NULL ? file->text : "data", data->label[i],
-                   i / data->n_labels, split, outputs, outputs - 1, data->n_classes);
+                   i / data->n_labels, split, outputs, outputs == 1 ? "" : "s", outputs - 1,
+                   data->n_classes);
 }
 
 /* The first target that the loss cannot take. */
@@ -163,21 +164,23 @@ static ds_status create_data_fit(const ds_trainer *self, const ds_dataset *data,
         return data->n_targets == outputs
                    ? create_data_range(self, data, split)
                    : ds_value_fail(model,
-                                   "model: the last layer gives %zu outputs, the data has %zu "
+                                   "model: the last layer gives %zu output%s, the data have %zu "
                                    "target%s a sample",
-                                   outputs, data->n_targets, data->n_targets == 1 ? "" : "s");
+                                   outputs, outputs == 1 ? "" : "s", data->n_targets,
+                                   data->n_targets == 1 ? "" : "s");
     if (data->n_labels != self->positions)
         return ds_value_fail(model,
-                             "model: its output judges %zu positions a sample, the data has %zu "
+                             "model: its output judges %zu positions a sample, the data have %zu "
                              "label%s a sample",
                              self->positions, data->n_labels, data->n_labels == 1 ? "" : "s");
     if (data->class_name == NULL)
         return create_data_label(data, source, split, outputs);
     if (data->n_classes != outputs)
         return ds_value_fail(model,
-                             "model: the last layer gives %zu outputs, the data has %zu classes: "
+                             "model: the last layer gives %zu output%s, the data have %zu class%s: "
                              "set its units to %zu",
-                             outputs, data->n_classes, data->n_classes);
+                             outputs, outputs == 1 ? "" : "s", data->n_classes,
+                             data->n_classes == 1 ? "" : "es", data->n_classes);
     return DS_OK;
 }
 

@@ -73,7 +73,10 @@ ds_status create_problem_targets(const ds_trainer *self, const ds_dataset *data,
                              "problem: plug-in %s has targets: %zu, the %s data have %zu %s: set "
                              "targets to %zu",
                              problem->name, problem->outputs, split, found,
-                             classes ? "classes" : "target columns", found);
+                             classes      ? (found == 1 ? "class" : "classes")
+                             : found == 1 ? "target column"
+                                          : "target columns",
+                             found);
     if (classes && data->n_labels != 1)
         return ds_value_fail(at, "problem: plug-in %s takes a class a sample, the %s data have %zu",
                              problem->name, split, data->n_labels);

@@ -108,7 +108,7 @@ static ds_status fit_evaluate_split(fit *self, const char *split, ds_scores *sco
              "the %s loss after step %" PRId64 " is %g: the update of that step was too large, or "
              "the data hold huge values; lower optimizer.lr or clip gradients "
              "(optimizer.clip_norm)",
-             split, t->step, scores->loss);
+             split, t->step, ds_shown(scores->loss));
     return DS_OK;
 }
 

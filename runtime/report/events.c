@@ -6,6 +6,7 @@
 
 #include "descent/clock.h"
 #include "descent/log.h"
+#include "descent/option.h"
 
 #include "report_parts.h"
 
@@ -147,7 +148,8 @@ ds_status ds_report_eval(ds_report *self, int64_t step, const char *split, const
     cJSON_AddStringToObject(e, "split", split);
     event_number(e, "loss", s->loss);
     if (s->loss_only) {
-        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.6g", step, split, s->loss);
+        progress_say(&self->progress, "step %" PRId64 "  %s: loss %.6g", step, split,
+                     ds_shown(s->loss));
     } else if (s->classes) {
         char bits[48] = "";
         event_number(e, "accuracy", s->accuracy);
@@ -156,12 +158,12 @@ ds_status ds_report_eval(ds_report *self, int64_t step, const char *split, const
             snprintf(bits, sizeof bits, " (%.4f bits a token)", s->bits);
         }
         progress_say(&self->progress, "step %" PRId64 "  %s: loss %.4f%s, accuracy %.2f %%", step,
-                     split, s->loss, bits, 100 * s->accuracy);
+                     split, ds_shown(s->loss), bits, 100 * s->accuracy);
     } else {
         event_number(e, "mae", s->mae);
         event_number(e, "r2", s->r2);
         progress_say(&self->progress, "step %" PRId64 "  %s: loss %.6g, MAE %.6g, R2 %.4f", step,
-                     split, s->loss, s->mae, s->r2);
+                     split, ds_shown(s->loss), ds_shown(s->mae), ds_shown(s->r2));
     }
     return event_write(self, e);
 }
@@ -229,7 +231,8 @@ ds_status ds_report_spike(ds_report *self, int64_t step, const ds_spike_facts *f
     progress_say(&self->progress,
                  "step %" PRId64 " skipped, it stands out: loss %.4g (%.1f deviations), gradient "
                  "norm %.4g (%.1f)",
-                 step, f->loss, f->z_loss, f->grad_norm, f->z_norm);
+                 step, ds_shown(f->loss), ds_shown(f->z_loss), ds_shown(f->grad_norm),
+                 ds_shown(f->z_norm));
     return event_write(self, e);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "descent/clock.h"
+#include "descent/option.h"
 
 #include "report_parts.h"
 
@@ -90,7 +91,7 @@ void progress_beat(progress *self, int64_t step, double loss, double rate)
     if (self->total != INT64_MAX)
         snprintf(of, sizeof of, "/%lld", (long long)self->total);
     snprintf(line, sizeof line, "step %lld%s  loss %.4f  %.0f samples/s%s", (long long)step, of,
-             loss, rate, eta);
+             ds_shown(loss), rate, eta);
     if (self->width == 0)
         snprintf(drawn, sizeof drawn, "%s\n", line);
     else

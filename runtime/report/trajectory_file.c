@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "descent/option.h"
+
 #include "report_parts.h"
 
 static ds_status trajectory_head(FILE *file, const ds_trajectory *point)
@@ -66,8 +68,8 @@ ds_status trajectory_write(FILE *file, int64_t step, const ds_trajectory *point)
 {
     fprintf(file, "%" PRId64, step);
     for (size_t i = 0; i < point->n; i++)
-        fprintf(file, ",%.9g", (double)point->w[i]);
-    DS_CHECK(fprintf(file, ",%.17g\n", point->loss) > 0 && fflush(file) == 0, DS_ERR_WRITE,
-             "cannot write trajectory.csv: %s", strerror(errno));
+        fprintf(file, ",%.9g", ds_shown((double)point->w[i]));
+    DS_CHECK(fprintf(file, ",%.17g\n", ds_shown(point->loss)) > 0 && fflush(file) == 0,
+             DS_ERR_WRITE, "cannot write trajectory.csv: %s", strerror(errno));
     return DS_OK;
 }

@@ -301,6 +301,17 @@ START_TEST(two_tables_share_a_map)
 }
 END_TEST
 
+START_TEST(nan_has_no_sign)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%g %g %g", ds_shown(-(double)NAN), ds_shown(-1.5),
+             ds_shown(-HUGE_VAL));
+    printf("# %s\n", text);
+    ck_assert_str_eq(text, "nan -1.5 -inf");
+    ck_assert_str_eq(ds_real_text(-(double)NAN, text), "nan");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("option");
@@ -316,6 +327,7 @@ int main(void)
     tcase_add_loop_test(t, reals_are_read, 0, (int)(sizeof reals / sizeof *reals));
     tcase_add_loop_test(t, bytes_are_read, 0, (int)(sizeof sizes / sizeof *sizes));
     tcase_add_test(t, format_reads_back);
+    tcase_add_test(t, nan_has_no_sign);
     tcase_add_test(t, two_tables_share_a_map);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

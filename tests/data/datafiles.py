@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -109,6 +110,26 @@ for args in (["data"], ["data", "inform", "t.yaml"], ["data", "info", "none.yaml
     result = descent.run(*args, cwd=folder)
     tap.point(result.code == 2 and len(result.errors()) == 1, " ".join(args), result.err)
 
+wide = numbers.normal(size=(60, 40)).astype("f4")
+(folder / "wide.csv").write_text("\n".join([",".join(f"c{j}" for j in range(40)) + ",kind", *(",".join(f"{v:.9g}" for v in row) + f",k{i % 25}" for i, row in enumerate(wide))]))
+write("targets.h5", x=x, y=numbers.normal(size=(200, 35)))
+source = "{format: hdf5, path: targets.h5, inputs: x, targets: y}"
+kinds = "{format: csv, path: wide.csv, target: kind}"
+for args, kind, n, rest in ((["stats", "wide.csv"], r"  c\d+ ", 32, 8), (["stats", "wide.csv", "--all"], r"  c\d+ ", 40, 0),
+                            (["info", source], "  target ", 32, 3), (["info", source, "--all"], "  target ", 35, 0),
+                            (["info", kinds], r"    k\d+ ", 20, 5), (["info", kinds, "--all"], r"    k\d+ ", 25, 0)):
+    result = descent.run("data", *args, cwd=folder)
+    shown, told = len(re.findall(f"^{kind}", result.out, re.M)), re.findall(r"^ +and (\d+) more \(--all shows them\)$", result.out, re.M)
+    tap.point(result.code == 0 and shown == n and told == [str(rest)] * (rest > 0), f"data {' '.join(args)}: {n} lines", f"{shown}, {told} more" if result.code == 0 else result)
+result = descent.run("data", "convert", "wide.csv", "wide.h5", "--all", cwd=folder)
+tap.point(result.code == 2 and "--all is of info and stats" in result.err, "data convert --all", result.err)
+one = (CONFIG % ("", "", "", 3, "cross_entropy")).splitlines()
+one[2] = "  train: {format: csv, path: one.csv, target: kind}"
+(folder / "one.csv").write_text("\n".join(["a,b,c,d,e,f,kind", *(["1,2,3,4,5,6,k0"] * 3)]))
+(folder / "one.yaml").write_text("\n".join(one))
+result = descent.run("train", "one.yaml", "--out", "one", cwd=folder)
+tap.point(result.code == 2 and "gives 3 outputs, the data have 1 class: set its units to 1" in result.err, "a class alone is one class", result.err)
+
 # 4. predict: a table by name, in another order, gzip, on stdin, without header, as csv, npy and jsonl.
 table = "\n".join([",".join("abcdef") + ",kind"] + [",".join(f"{v:.9g}" for v in row) + f",k{c}" for row, c in zip(x, y)])
 (folder / "t.csv").write_text(table)
@@ -149,6 +170,14 @@ for name, text, grep in (("a column less", data.replace("\n", "\n").replace("a,b
                          ("nothing", "", ("empty",))):
     result = descent.run("predict", "csv", "-", cwd=folder, text=text)
     tap.point(result.code == 3 and all(g in result.err for g in grep), f"predict refuses: {name}", result.err)
+for out, code, grep in (("p.zip", 2, "ends in '.zip'; expected .csv, .npy or .jsonl"), ("d.x/p.CSV", 2, "'.CSV'"), ("d.x/p", 0, ""), (".p", 0, ""), ("p.", 0, ""),
+                        ("-", 0, "")):
+    (folder / "d.x").mkdir(exist_ok=True)
+    result = descent.run("predict", "csv", "t.csv", "--out", out, cwd=folder)
+    written = (folder / out).read_text() if (folder / out).exists() else None
+    tap.point(result.code == code and grep in result.err and written == (first.out if code == 0 else None), f"predict --out {out}", result.err.strip() or "csv")
+result = descent.run("predict", "csv", "t.csv", "--out", "p.zip", "--format", "csv", cwd=folder)
+tap.point(result.code == 0 and (folder / "p.zip").read_text() == first.out, "predict --out p.zip --format csv", result.err)
 # 5. predict of images and of HDF5 inputs that have no labels with them, by a run that was trained with labels.
 images = numbers.integers(0, 256, (60, 2, 3), dtype="u1")
 for name, n in ("train", 60), ("new", 7):

@@ -115,6 +115,8 @@ static int faulty_loss(void *data, const ds_plugin_shard *shard, const float *co
     const int mine = shard->position <= 21 && 21 < shard->position + shard->n;
     if (now && mine && strcmp(self->fault, "nan") == 0)
         *loss = (double)NAN;
+    if (!shard->training && strcmp(self->fault, "evaluation") == 0)
+        *loss = -(double)NAN;
     if (now && mine && strcmp(self->fault, "nan_gradient") == 0 && gradient != NULL)
         gradient[1][0] = NAN;
     if (now && mine && strcmp(self->fault, "loss") == 0) {
@@ -132,11 +134,14 @@ static int faulty_predict(void *data, const ds_plugin_shard *shard, const float 
                           float *y, size_t y_stride, char *message)
 {
     const faulty *self = data;
+    const int lost = strcmp(self->fault, "predict") == 0;
     (void)message;
     for (size_t i = 0; i < shard->n; i++)
         for (size_t t = 0; t < self->targets; t++)
             y[i * y_stride + t] =
-                (float)faulty_output(self, param, shard->x + i * shard->x_stride, t);
+                lost && shard->x[i * shard->x_stride] < 0
+                    ? -NAN
+                    : (float)faulty_output(self, param, shard->x + i * shard->x_stride, t);
     return DS_PLUGIN_OK;
 }
 

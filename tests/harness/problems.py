@@ -260,6 +260,7 @@ def faults(folder, config, builder):
              ("an empty tensor", {"faulty": ("fault=shape",)}, 2, "'bias' of shape [0]", 0),
              ("an option it has not", {"faulty": ("falt=1",)}, 2, "unknown option 'falt' (closest: 'fault')", 0),
              ("an option out of range", {"faulty": ("at=-1",)}, 2, "at is '-1', expected int", 0),
+             ("nan with a sign", {"faulty": ("fault=evaluation",)}, 5, "loss after step 1 is nan:", 3),
              ("nan", {"faulty": ("fault=nan", "at=3")}, 5, "step 4, shard 2 of 4 on rank", 3),
              ("nan, lbfgs", {"faulty": ("fault=nan",)}, 5, "lbfgs: not finite where a step begins: step 1, shard 2 of 4 on rank 1", 3),
              ("nan in a gradient", {"faulty": ("fault=nan_gradient", "at=3")}, 5, "gradient of faulty/bias is nan; samples 6", 0),
@@ -284,6 +285,26 @@ def faults(folder, config, builder):
                               ("targets", "problem.targets=3", "has targets: 3, the training data have 2 target columns"), ("input", "problem.input=[4]", "4")):
         done = program.run("train", config, "--out", folder / "fit", "--overwrite", *sets(edit), cwd=folder)
         tap.point(done.code in (2, 3) and len(done.errors()) == 1 and words in done.err, f"plug-in: {name} unfit", done.errors() or done)
+
+
+def lost(folder, builder):
+    """Outputs that are not finite: written, told, and exit 5."""
+    builder.build(root / "tests/harness/faulty.c", "lost", "-DFAULTY_DATA=DS_PLUGIN_CLASSES")
+    config = folder / "lost.yaml"
+    config.write_text((folder / "kinds.yaml").read_text().replace("libclasses", "liblost").replace("normalize: standard", "normalize: none"))
+    for name, text, kind in (("numbers", folder / "plugin.yaml", "plug"), ("classes", config, "lost")):
+        if kind == "lost":
+            program.train(text, folder / "lost", ranks=0)
+        (folder / "rows.csv").write_text("a,b,c\n1,2,3\n-1,2,3\n4,5,6\n-4,5,6\n7,8,9\n")
+        whole = program.run("predict", folder / kind, folder / "rows.csv")
+        for ranks in (0, 3):
+            done = program.run("predict", folder / kind, folder / "rows.csv", "--out", folder / "rows.out.csv", *sets("problem.options.fault=predict"), ranks=ranks)
+            rows, good = (folder / "rows.out.csv").read_text().splitlines(), whole.out.splitlines()
+            fine = whole.code == 0 and done.code == 5 and len(done.errors()) == 1 and "2 of 5 rows are not finite, the first is row 1 (from 0)" in done.err
+            same = [rows[i] for i in (0, 1, 3, 5)] == [good[i] for i in (0, 1, 3, 5)] and rows[2] == rows[4] == ("nan,nan" if name == "numbers" else ",nan,nan")
+            tap.point(fine and same, f"predict, {name}: rows that are not finite, {ranks or 1} ranks", done.errors()[0] if fine and same else f"{done}\n{rows}\n{good}")
+    done = program.run("predict", folder / "lost", folder / "rows.csv", "--format", "jsonl", *sets("problem.options.fault=predict"))
+    tap.point(done.code == 5 and '"class":null,"probability":null' in done.out.splitlines()[1], "predict as jsonl: null", done.out.splitlines()[1:2])
 
 
 def changed(folder, config, builder):
@@ -317,6 +338,7 @@ def main():
             regression(folder.path, config)
             classes(folder.path, builder)
             faults(folder.path, config, builder)
+            lost(folder.path, builder)
             changed(folder.path, config, builder)
     tap.done()
 

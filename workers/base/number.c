@@ -79,12 +79,17 @@ ds_status ds_value_real(const ds_value *self, const char *what, const char *name
     return DS_OK;
 }
 
+double ds_shown(double x)
+{
+    return isnan(x) ? fabs(x) : x;
+}
+
 const char *ds_real_text(double x, char text[32])
 {
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     locale_t old = c == (locale_t)0 ? c : uselocale(c);
     for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, 32, "%.*g", digits, x);
+        snprintf(text, 32, "%.*g", digits, ds_shown(x));
         if (strtod(text, NULL) == x)
             break;
     }

@@ -63,7 +63,7 @@ static ds_status embedding_forward(const ds_layer *self, const ds_kernels *k, co
             DS_CHECK(id >= 0 && id < (float)w->rows && id == (float)(size_t)id, DS_ERR_DATA,
                      "layer '%s': found token %g at position %zu, expected a whole number from 0 "
                      "to %zu",
-                     self->name, (double)id, t, w->rows - 1);
+                     self->name, ds_shown((double)id), t, w->rows - 1);
             memcpy(rows->y + r * rows->y_stride + t * w->cols,
                    params + w->offset + (size_t)id * w->stride, w->cols * sizeof(float));
         }

@@ -254,9 +254,10 @@ static ds_status build_check_output(const ds_model *model, const ds_value *at, s
     if (targets == 0 || found == targets)
         return DS_OK;
     return ds_value_fail(at,
-                         "the last layer '%s' gives %zu outputs, the data have %zu classes or "
-                         "target columns: give the last dense layer `units: %zu`",
-                         last->name, found, targets, targets);
+                         "the last layer '%s' gives %zu output%s, the data have %zu class%s or "
+                         "target column%s: give the last dense layer `units: %zu`",
+                         last->name, found, found == 1 ? "" : "s", targets,
+                         targets == 1 ? "" : "es", targets == 1 ? "" : "s", targets);
 }
 
 static ds_status build_layers(ds_model *model, const ds_value *list, size_t targets)

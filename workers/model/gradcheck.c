@@ -234,7 +234,7 @@ static ds_status gradcheck_gradient(gradcheck *self)
     DS_TRY(ds_model_gradient(self->w, self->params, &pass));
     DS_CHECK(pass.finite, DS_ERR_DIVERGED,
              "loss or gradient is not finite at the point to be checked: found loss %g",
-             shard.loss);
+             ds_shown(shard.loss));
     self->noise = 0x1p-19 * fabs(shard.loss);
     self->loss = shard.loss;
     return DS_OK;
