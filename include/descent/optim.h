@@ -72,6 +72,7 @@ struct ds_drive {
                  */
     double loss, norm; /* out: at the point where the step began */
     bool done;         /* out: nothing more to gain */
+    bool stuck;        /* out, with done: no lower point was found, but the gradient is not small */
     /* Collective. Loss and gradient at w; loss is infinite where one of them is not finite. */
     ds_status (*ask)(ds_drive *self, const float *w, double *loss, float *g);
     /* Sum of a b in double, by blocks of 4096 in order. */
@@ -102,7 +103,8 @@ typedef struct ds_optim_ops {
     bool (*invert)(const void *options, const ds_factor *input, const ds_factor *output,
                    double *room);
     /* Collective. With reach MODEL: one step, as many questions as it takes. Errors: those of
-     * `ask`; DIVERGED where the step begins at a point that is not finite. */
+     * `ask`; DIVERGED where the step begins at a point that is not finite, or the loss has no lower
+     * bound. */
     ds_status (*drive)(const void *options, ds_drive *drive);
     size_t n_numbers, n_work;
     size_t (*room)(size_t n_elements); /* NULL: none */

@@ -109,6 +109,18 @@ static ds_status drive_gives_up(ds_trainer *self, ds_status status)
                    self->config->optimizer->name, self->why);
 }
 
+static void drive_ends(ds_trainer *self)
+{
+    const ds_drive *drive = &self->driver->drive;
+    if (drive->done)
+        stopping_end(&self->stopping, drive->stuck ? "line_search" : "converged");
+    if (drive->stuck && ds_world_rank(self->world) == 0)
+        ds_log(DS_LOG_WARN,
+               "step %lld: %s finds no lower point, but the gradient is not small (norm %.3g, loss "
+               "%.6g): its scale, or its gradient, does not fit the loss",
+               (long long)self->step, self->config->optimizer->name, drive->norm, drive->loss);
+}
+
 ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wish *wish,
                      ds_outcome *outcome)
 {
@@ -124,7 +136,7 @@ ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wis
     d->word = wish->word;
     drive->fresh = self->step == 0 || d->forget || batch->x != NULL;
     d->forget = batch->x != NULL;
-    drive->done = false;
+    drive->done = drive->stuck = false;
     memcpy(drive->w, ds_trainer_params(self), drive->n * sizeof *drive->w);
     DS_TRY(drive_gives_up(self, config->optimizer->drive(config->optimizer_options, drive)));
     drive_move(self);
@@ -143,8 +155,7 @@ ds_status drive_step(ds_trainer *self, const batch_source *batch, const step_wis
     history_add(&self->history, self->step, outcome->loss);
     stopping_after_step(&self->stopping, &config->stop, outcome);
     rate_after_step(self, outcome->loss);
-    if (drive->done)
-        stopping_end(&self->stopping, "converged");
+    drive_ends(self);
     return DS_OK;
 }
 

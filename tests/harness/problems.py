@@ -69,6 +69,21 @@ def second_order(folder):
     tap.point(done.code == 0 and rows[1][-1] < 1e-12, "newton: a quadratic in one step", f"{rows[0][-1]} to {rows[1][-1]:.1e}")
 
 
+def unbounded(folder):
+    """Without a lower bound a run diverges, whoever drives; with one the same saddle converges."""
+    for name in ("lbfgs", "newton"):
+        for ranks in (0, 3):
+            out = folder / f"falls-{name}{ranks}"
+            done = program.train(folder / "saddle.yaml", out, *sets(f"optimizer={name}", "train.max_steps=400"), ranks=ranks)
+            state = status(out)
+            good = done.code == 5 and len(done.errors()) == 1 and "no lower bound" in done.errors()[0] and (state["state"], state["code"]) == ("failed", 5)
+            tap.point(good, f"{name}: a saddle without end, {ranks or 1} ranks: exit 5", done.errors()[:1] if good else done)
+        out = folder / f"rests-{name}"
+        done = program.train(folder / "saddle.yaml", out, *sets(f"optimizer={name}", "problem.quartic=0.5", "train.max_steps=400"), ranks=0)
+        rows, end = trajectory(out), events(out, "end")[-1]
+        tap.point(done.code == 0 and end["reason"] == "converged" and abs(rows[-1][-1] + 0.5) < 1e-6, f"{name}: with quartic it converges", (end["reason"], rows[-1]))
+
+
 def same_bits(folder):
     config = folder / "rosenbrock.yaml"
     edits = sets("optimizer={name: adam, lr: 0.02}", "problem.noise=3", "batch.size=20", "train.max_steps=40", "checkpoint.every_steps=15")
@@ -323,6 +338,7 @@ def main():
     with Folder("problems") as folder:
         functions(folder.path)
         second_order(folder.path)
+        unbounded(folder.path)
         same_bits(folder.path)
         races(folder.path)
         bad_configs(folder.path)

@@ -1,5 +1,5 @@
 /* Optimizers that drive, on analytic functions: Rosenbrock's valley, a bowl, a saddle. Minima are
- * known in closed form. */
+ * known in closed form; so is where there are none. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,9 +54,73 @@ static double cliff(const double *x, double *g)
     return x[0] - log(x[0]) + x[1] * x[1];
 }
 
+/* Without a lower bound: x^2 - y^2, planes, -x^4 + y^2. */
+static double ridge(const double *x, double *g)
+{
+    g[0] = 2 * x[0];
+    g[1] = -2 * x[1];
+    return x[0] * x[0] - x[1] * x[1];
+}
+
+static double plane(const double *x, double *g)
+{
+    g[0] = 3;
+    g[1] = -0.5;
+    return 3 * x[0] - 0.5 * x[1] + 7;
+}
+
+static double gentle_plane(const double *x, double *g)
+{
+    g[0] = 1e-5;
+    g[1] = 1e-5;
+    return 1e-5 * (x[0] + x[1]);
+}
+
+static double steep_plane(const double *x, double *g)
+{
+    g[0] = -1e12;
+    g[1] = 0;
+    return -1e12 * x[0];
+}
+
+static double hill(const double *x, double *g)
+{
+    g[0] = -4 * x[0] * x[0] * x[0];
+    g[1] = 2 * x[1];
+    return x[1] * x[1] - x[0] * x[0] * x[0] * x[0];
+}
+
+/* Distances from far points: planes at first, but never negative. */
+static double far(double at, const double *x, double *g)
+{
+    const double length = sqrt(1 + (x[0] - at) * (x[0] - at));
+    g[0] = (x[0] - at) / length;
+    g[1] = 2 * x[1];
+    return length + x[1] * x[1];
+}
+
+static double far_point(const double *x, double *g)
+{
+    return far(1e4, x, g);
+}
+
+static double farther_point(const double *x, double *g)
+{
+    return far(1e13, x, g);
+}
+
+/* A gradient that points the wrong way. */
+static double wrong_way(const double *x, double *g)
+{
+    g[0] = -2 * x[0];
+    g[1] = -2 * x[1];
+    return x[0] * x[0] + x[1] * x[1];
+}
+
 static struct {
     function *f;
     int asked;
+    bool diverged, stuck; /* how the last run ended */
 } asked;
 
 static ds_status ask(ds_drive *self, const float *w, double *loss, float *g)
@@ -115,6 +179,7 @@ static int run(const char *name, const char *text, function *f, const double *st
     w[1] = (float)start[1];
     asked.f = f;
     asked.asked = 0;
+    asked.diverged = asked.stuck = false;
     int n = 0;
     double loss = HUGE_VAL, g[2];
     for (bool done = false; n < most && !done && loss > low; n++) {
@@ -132,14 +197,19 @@ static int run(const char *name, const char *text, function *f, const double *st
             drive.slot[i] = slot[i];
         for (size_t i = 0; i < o->n_work; i++)
             drive.work[i] = work[i];
-        ck_assert_msg(o->drive(options, &drive) == DS_OK, "%s: %s", name, ds_last_error());
+        const ds_status st = o->drive(options, &drive);
+        asked.diverged = st == DS_ERR_DIVERGED;
+        asked.stuck = drive.stuck;
+        ck_assert_msg(st == DS_OK || asked.diverged, "%s: %s", name, ds_last_error());
         ck_assert(isfinite(drive.loss));
         pairs_are_whole(name, text, &drive);
-        done = drive.done;
+        done = drive.done || asked.diverged;
         loss = f((double[]){(double)w[0], (double)w[1]}, g);
     }
     printf("# %s from (%g, %g): loss %.3g at (%.6f, %.6f) after %d steps, %d questions\n", name,
            start[0], start[1], loss, (double)w[0], (double)w[1], n, asked.asked);
+    if (asked.diverged)
+        printf("# %s\n", ds_last_error());
     return n;
 }
 
@@ -219,6 +289,57 @@ START_TEST(done_at_the_minimum)
 }
 END_TEST
 
+START_TEST(diverges_without_a_lower_bound)
+{
+    static const struct {
+        function *f;
+        double start[2];
+    } falls[] = {{ridge, {1, 0.01}},     {ridge, {1, 0.5}},    {ridge, {1e3, 1e18}},
+                 {plane, {0, 0}},        {plane, {-1e5, 1e5}}, {gentle_plane, {0, 0}},
+                 {steep_plane, {-1, 1}}, {hill, {0.5, 1}}};
+    static const char *const runs[][2] = {
+        {"lbfgs", ""}, {"lbfgs", "line_search=2"}, {"newton", ""}, {"newton", "damping=3"}};
+    float w[WIDTH];
+    for (size_t i = 0; i < sizeof falls / sizeof *falls; i++)
+        for (size_t k = 0; k < 4; k++) {
+            if (fabs(falls[i].start[1]) > 1e6 && strcmp(runs[k][0], "newton") == 0)
+                continue; /* its differences are lost there */
+            run(runs[k][0], runs[k][1], falls[i].f, falls[i].start, -HUGE_VAL, 200, w);
+            ck_assert_msg(asked.diverged, "%s %s goes on", runs[k][0], runs[k][1]);
+        }
+}
+END_TEST
+
+START_TEST(far_minima_are_no_divergence)
+{
+    static const char *const name[] = {"lbfgs", "newton"};
+    float w[WIDTH];
+    for (size_t i = 0; i < 2; i++) {
+        run(name[i], "", far_point, (double[]){0, 1}, 1.5, 60, w);
+        ck_assert(!asked.diverged);
+        run(name[i], "", saddle, (double[]){0, 1e-8}, -0.5 + 1e-6, 60, w);
+        ck_assert(!asked.diverged);
+    }
+    ck_assert(fabs(fabs((double)w[1]) - 1) < 1e-2);
+    run("lbfgs", "", farther_point, (double[]){0, 1}, 1.5, 60, w);
+    ck_assert(!asked.diverged);
+}
+END_TEST
+
+/* A line search that fails where the gradient is not small has not converged. */
+START_TEST(stuck_is_not_converged)
+{
+    static const char *const name[] = {"lbfgs", "newton"};
+    float w[WIDTH];
+    for (size_t i = 0; i < 2; i++) {
+        run(name[i], "", wrong_way, (double[]){3, 1}, -1, 10, w);
+        ck_assert(asked.stuck && !asked.diverged);
+        run(name[i], "", rosenbrock, (double[]){-1.2, 1}, -1, 200, w);
+        ck_assert(!asked.stuck && !asked.diverged);
+    }
+}
+END_TEST
+
 /* Beside a weight of 1e6 a difference of 0.01 is nothing in float: said, not divided by. */
 static ds_status flat_ask(ds_drive *self, const float *w, double *loss, float *g)
 {
@@ -265,6 +386,9 @@ int main(void)
     tcase_add_test(t, lbfgs_keeps_no_half_of_a_pair);
     tcase_add_test(t, lbfgs_turns_back_from_infinity);
     tcase_add_test(t, done_at_the_minimum);
+    tcase_add_test(t, diverges_without_a_lower_bound);
+    tcase_add_test(t, far_minima_are_no_divergence);
+    tcase_add_test(t, stuck_is_not_converged);
     tcase_add_test(t, newton_names_a_difference_that_is_lost);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -3,13 +3,13 @@
  * gamma = s.y / y.y of the newest; then a line search to the strong Wolfe conditions
  * (algorithms 3.5 and 3.6, cubic interpolation). lr is not used: the first trial is the whole step.
  * A direction that cannot be followed drops the pairs and tries the steepest descent; that failing,
- * the run is done. Cost: a step asks once as a rule; 4 memory n operations besides; 2 memory + 1
- * blocks a rank. */
+ * the run is done. One that falls however far it is followed ends it as diverged (ending.c). Cost:
+ * a step asks once as a rule; 4 memory n operations besides; 2 memory + 1 blocks a rank. */
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "descent/optim.h"
+#include "ending.h"
 
 typedef struct lbfgs_options {
     int64_t memory, line_search;
@@ -157,6 +157,21 @@ static ds_status lbfgs_zoom(lbfgs_search *self, lbfgs_trial low, lbfgs_trial hig
     return low.step > 0 && low.loss < self->start.loss ? lbfgs_try(self, low.step) : DS_OK;
 }
 
+/* Out of tries, and each went lower: does the loss fall for ever? If not, back to the last one. */
+static ds_status lbfgs_no_end(lbfgs_search *self)
+{
+    ds_drive *drive = self->drive;
+    const ds_ray ray = {.direction = drive->work[LBFGS_DIRECTION],
+                        .loss = self->start.loss,
+                        .slope = self->start.slope,
+                        .step = self->at.step,
+                        .at = self->at.loss,
+                        .point = drive->work[LBFGS_POINT],
+                        .g = drive->work[LBFGS_TRIAL]};
+    DS_TRY(ds_ending_ray(drive, "lbfgs", &ray));
+    return lbfgs_try(self, self->at.step);
+}
+
 /* Algorithm 3.5. On return `at` is the last trial; the caller sees whether it is lower. */
 static ds_status lbfgs_line_search(lbfgs_search *self, double first)
 {
@@ -173,7 +188,7 @@ static ds_status lbfgs_line_search(lbfgs_search *self, double first)
         before = self->at;
         step *= 2.5;
     }
-    return DS_OK;
+    return lbfgs_no_end(self);
 }
 
 /* The trial becomes the point; what the step taught joins the ring where it curves upwards. */
@@ -243,8 +258,7 @@ static ds_status lbfgs_drive(const void *options, ds_drive *drive)
         drive->number[LBFGS_PAIRS] = 0;
         DS_TRY(lbfgs_move(o, drive, &moved));
     }
-    drive->done = !moved;
-    return DS_OK;
+    return moved ? DS_OK : ds_ending_no_lower(drive, "lbfgs", g);
 }
 
 static bool lbfgs_uses(const void *options, size_t slot, const ds_matrix *matrix)

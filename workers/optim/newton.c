@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "descent/optim.h"
+#include "ending.h"
 
 typedef struct newton_options {
     double damping, difference, tolerance;
@@ -129,23 +129,67 @@ static void newton_solve(const newton_system *s, const ds_drive *drive)
     }
 }
 
+/* s'Hs, which is the slope's size for an undamped step. */
+static double newton_curvature(const newton_system *s)
+{
+    double sum = 0;
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t j = 0; j < s->n; j++)
+            sum += s->step[i] * s->hessian[i * s->n + j] * s->step[j];
+    return sum;
+}
+
+/* w less that part of the step. */
+static void newton_point(const ds_drive *drive, const newton_system *s, double part, float *point)
+{
+    memcpy(point, drive->w, drive->n * sizeof *point);
+    for (size_t k = 0; k < s->n; k++)
+        point[drive->at[k]] = (float)((double)point[drive->at[k]] - part * s->step[k]);
+}
+
+/* That part of the step went lower, to `at`, and little but the damping keeps it short: does the
+ * loss fall for ever? If not, back to it. The gradient's block becomes the direction. */
+static ds_status newton_no_end(ds_drive *drive, const newton_system *s, double part, double at)
+{
+    float *direction = drive->work[NEWTON_GRADIENT];
+    double slope = 0;
+    for (size_t k = 0; k < s->n; k++)
+        slope -= s->step[k] * (double)direction[drive->at[k]];
+    if (!(newton_curvature(s) < -0.1 * slope))
+        return DS_OK;
+    for (size_t k = 0; k < s->n; k++)
+        direction[drive->at[k]] = (float)-s->step[k];
+    const ds_ray ray = {.direction = direction,
+                        .loss = drive->loss,
+                        .slope = slope,
+                        .step = part,
+                        .at = at,
+                        .point = drive->work[NEWTON_POINT],
+                        .g = drive->work[NEWTON_OTHER]};
+    DS_TRY(ds_ending_ray(drive, "newton", &ray));
+    newton_point(drive, s, part, ray.point);
+    return drive->ask(drive, ray.point, &at, ray.g);
+}
+
 /* The whole step, or half, a quarter, ... of it: the first that is lower. */
 static ds_status newton_move(ds_drive *drive, const newton_system *s)
 {
     float *point = drive->work[NEWTON_POINT];
     double part = 1, loss = 0;
+    bool rose = false;
     for (int i = 0; i < NEWTON_HALVINGS; i++, part /= 2) {
-        memcpy(point, drive->w, drive->n * sizeof *point);
-        for (size_t k = 0; k < s->n; k++)
-            point[drive->at[k]] = (float)((double)point[drive->at[k]] - part * s->step[k]);
+        newton_point(drive, s, part, point);
         DS_TRY(drive->ask(drive, point, &loss, drive->work[NEWTON_OTHER]));
-        if (loss < drive->loss) {
-            memcpy(drive->w, point, drive->n * sizeof *point);
-            return DS_OK;
+        if (!(loss < drive->loss)) {
+            rose = rose || isfinite(loss);
+            continue;
         }
+        if (!rose)
+            DS_TRY(newton_no_end(drive, s, part, loss));
+        memcpy(drive->w, point, drive->n * sizeof *point);
+        return DS_OK;
     }
-    drive->done = true;
-    return DS_OK;
+    return ds_ending_no_lower(drive, "newton", drive->work[NEWTON_GRADIENT]);
 }
 
 static ds_status newton_drive(const void *options, ds_drive *drive)
