@@ -68,6 +68,17 @@ static ds_status lr_find_parse(lr_find *self, int argc, char **argv)
     return self->out == NULL ? DS_OK : gnuplot_check(self->out);
 }
 
+/* The rate to find is one that the optimizer has. */
+static ds_status lr_find_has_rate(const lr_find *self, const char *text, const char *path)
+{
+    ds_auto(ds_config) config = NULL;
+    DS_TRY(ds_config_create(text, path, self->set.n, self->set.item, &config));
+    DS_CHECK(config->optimizer->reach != DS_REACH_MODEL, DS_ERR_USAGE,
+             "lr-find: optimizer %s has no learning rate to find: it searches its steps",
+             config->optimizer->name);
+    return DS_OK;
+}
+
 /* The config with the sweep in place of its schedule and its end. */
 static ds_status lr_find_open(ds_world *world, lr_find *self, ds_trainer **out)
 {
@@ -88,7 +99,9 @@ static ds_status lr_find_open(ds_world *world, lr_find *self, ds_trainer **out)
         set[self->set.n + i] = edit[i];
     ds_trainer_spec spec = {
         .config = text, .path = path, .n_set = self->set.n + LR_FIND_EDITS, .set = set};
-    ds_status st = ds_trainer_open(world, &spec, out);
+    ds_status st = ds_agree(world, lr_find_has_rate(self, text, path));
+    if (st == DS_OK)
+        st = ds_trainer_open(world, &spec, out);
     free(text);
     return st;
 }

@@ -88,12 +88,17 @@ static ds_status race_add_batches(race *self, race_run run)
     return DS_OK;
 }
 
+static bool race_drives(const char *optimizer)
+{
+    return ds_optim_find(optimizer)->reach == DS_REACH_MODEL;
+}
+
 /* One that drives has no rate. */
 static ds_status race_add_rates(race *self, race_run run)
 {
     const char *list = self->rates;
     char text[64];
-    const bool drives = ds_optim_find(run.optimizer)->reach == DS_REACH_MODEL;
+    const bool drives = race_drives(run.optimizer);
     run.lr = drives ? 0 : self->lr;
     if (list == NULL || drives)
         return race_add_batches(self, run);
@@ -102,6 +107,17 @@ static ds_status race_add_rates(race *self, race_run run)
         DS_TRY(race_number("--lr", text, 1e30, false, &run.lr));
         DS_TRY(race_add_batches(self, run));
     }
+    return DS_OK;
+}
+
+/* Rates are judged though none of the optimizers may want one. */
+static ds_status race_rates_good(const race *self)
+{
+    const char *list = self->rates;
+    char text[64];
+    double rate = 0;
+    while (race_next(&list, sizeof text, text))
+        DS_TRY(race_number("--lr", text, 1e30, false, &rate));
     return DS_OK;
 }
 
@@ -117,6 +133,7 @@ ds_status race_plan(race *self, const ds_config *config)
              "race: the config has no training data");
     DS_CHECK(self->steps > 0 || config->train.epochs > 0 || config->train.max_steps > 0,
              DS_ERR_USAGE, "race: the config has no end; give --steps");
+    DS_TRY(race_rates_good(self));
     while (race_next(&list, sizeof run.optimizer, run.optimizer)) {
         DS_TRY(race_known(run.optimizer));
         DS_TRY(race_add_rates(self, run));
@@ -131,9 +148,13 @@ static size_t race_edits(const race *self, const race_run *run, char edit[][RACE
 {
     char lr[32], clip[32];
     size_t n = 0;
-    bool own = strcmp(run->optimizer, self->optimizer) == 0;
-    ds_real_text(run->lr > 0 ? run->lr : self->lr, lr);
-    if (!own)
+    bool own = strcmp(run->optimizer, self->optimizer) == 0, drives = race_drives(run->optimizer);
+    ds_real_text(run->lr, lr);
+    if (drives) /* the schedule is the others' */
+        snprintf(edit[n++], RACE_EDIT, "lr=null");
+    if (!own && drives)
+        snprintf(edit[n++], RACE_EDIT, "optimizer={name: %s}", run->optimizer);
+    else if (!own)
         snprintf(edit[n++], RACE_EDIT, "optimizer={name: %s, lr: %s, clip_norm: %s}",
                  run->optimizer, lr, ds_real_text(self->clip_norm, clip));
     else if (run->own_lr)

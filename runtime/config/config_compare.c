@@ -8,6 +8,7 @@
 typedef struct compare_state {
     bool steer;    /* evaluation steers: a run stops early, or its rate watches the loss */
     bool extend;   /* the run's length shapes no number: it may grow or shrink */
+    bool drives;   /* there is no learning rate, in one of them at least */
     bool numerics; /* asked for the keys of numerics instead */
     bool batch;    /* a step has the same samples in the same shards: accumulated or not is one */
     size_t n_set;
@@ -57,9 +58,11 @@ static bool compare_neutral(const compare_state *s, const char *path)
     static const char *const unless_steering[] = {"train.eval_every", "eval", NULL};
     static const char *const length[] = {"train.max_steps", "train.epochs", NULL};
     static const char *const batch[] = {"batch", NULL};
+    static const char *const rate[] = {"optimizer.lr", "lr", NULL};
     static const char *const paths[] = {".path", ".images", ".labels", ".inputs", ".targets", NULL};
     if (compare_among(always, path) || (!s->steer && compare_among(unless_steering, path)) ||
-        (s->extend && compare_among(length, path)) || (s->batch && compare_among(batch, path)))
+        (s->extend && compare_among(length, path)) || (s->batch && compare_among(batch, path)) ||
+        (s->drives && compare_among(rate, path)))
         return true;
     const char *last = strrchr(path, '.');
     for (size_t i = 0; paths[i] != NULL && last != NULL && strncmp(path, "data.", 5) == 0; i++)
@@ -177,15 +180,24 @@ static const ds_lr_ops *compare_schedule(const ds_value *root)
     return name == NULL || name->text == NULL ? NULL : ds_lr_find(name->text);
 }
 
+static bool compare_drives(const ds_value *root)
+{
+    const ds_value *name = ds_value_find(ds_value_find(root, "optimizer"), "name");
+    const ds_optim_ops *ops = name == NULL || name->text == NULL ? NULL : ds_optim_find(name->text);
+    return ops != NULL && ops->reach == DS_REACH_MODEL;
+}
+
 /* Of two resolved trees. */
 static compare_state compare_begin(const ds_value *a, const ds_value *b)
 {
     const ds_value *root[] = {a, b};
     double early = 0, samples[2], shards[2];
-    bool endless = true, watches = false, local = false;
+    bool endless = true, watches = false, local = false, drives = false;
     for (int i = 0; i < 2; i++) {
         const ds_lr_ops *schedule = compare_schedule(root[i]);
-        endless = endless && schedule != NULL && !schedule->needs_total;
+        const bool rateless = compare_drives(root[i]);
+        drives = drives || rateless;
+        endless = endless && (rateless || (schedule != NULL && !schedule->needs_total));
         watches = watches || (schedule != NULL && schedule->observe != NULL);
         local =
             local || compare_number(root[i], "sync.local_steps", 0) > 0; /* the last step meets */
@@ -197,6 +209,7 @@ static compare_state compare_begin(const ds_value *a, const ds_value *b)
     return (compare_state){
         .steer = early > 0 || watches,
         .extend = !(early > 0) && endless && !local,
+        .drives = drives,
         .batch = !(samples[0] < samples[1]) && !(samples[0] > samples[1]) &&
                  !(shards[0] < shards[1]) && !(shards[0] > shards[1]),
     };

@@ -259,7 +259,9 @@ ds_status ds_config_take_optimizer(ds_config *self, const ds_value *raw, ds_valu
     self->l2 = common.l2;
     self->ema = common.ema;
     DS_TRY(ds_config_take_groups(self, found.options, &common));
-    return named_resolve(self, &kind, raw, &common, &found, root);
+    DS_TRY(named_resolve(self, &kind, raw, &common, &found, root));
+    ds_config_drop_rate(self, found.map, root);
+    return DS_OK;
 }
 
 /* The rate grows with the batch: linearly (Goyal et al., 2017) or as its root (Krizhevsky, 2014).
@@ -305,7 +307,10 @@ ds_status ds_config_take_lr(ds_config *self, const ds_value *raw, ds_value *root
     self->schedule_options = found.options;
     self->warmup_steps = common.warmup_steps;
     DS_TRY(named_scale(self, &common));
-    return named_resolve(self, &kind, raw, &common, &found, root);
+    DS_TRY(named_resolve(self, &kind, raw, &common, &found, root));
+    const ds_value *given = raw != NULL && raw->kind == DS_VALUE_MAP ? raw : found.map;
+    ds_config_drop_rate(self, ds_value_is_null(raw) ? NULL : given, root);
+    return DS_OK;
 }
 
 ds_status ds_config_take_sync(ds_config *self, const ds_value *raw, ds_value *root)

@@ -146,6 +146,9 @@ ds_status ds_config_take_stop(ds_config *self, const ds_value *raw, ds_value *ro
 ds_status ds_config_take_watch(ds_config *self, const ds_value *raw, ds_value *root) DS_NODISCARD;
 ds_status ds_config_take_checkpoint(ds_config *self, const ds_value *raw,
                                     ds_value *root) DS_NODISCARD;
+/* Local. With an optimizer that drives: take a learning rate's keys that `raw` does not give out of
+ * the resolved map just appended to `root`, an empty map too. */
+void ds_config_drop_rate(const ds_config *self, const ds_value *raw, ds_value *root);
 /* Local. sync.replicas of *raw (NULL: absent) into self; *raw becomes its resolved value. */
 ds_status ds_config_read_replicas(ds_config *self, const ds_value **raw) DS_NODISCARD;
 /* Local. Groups and the options of biases from the raw section (a missing list becomes an empty

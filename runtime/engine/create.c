@@ -56,6 +56,8 @@ static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, in
     DS_TRY(ds_config_create(spec->config, spec->path == NULL ? "" : spec->path, spec->n_set,
                             spec->set, &self->config));
     DS_TRY(ds_sync_check(self->config));
+    if (!spec->inference && !spec->resume)
+        DS_TRY(ds_config_check_rate(self->config, NULL));
     const ds_compute_config *compute = &self->config->compute;
     self->kernels = ds_kernels_find(compute->kernels);
     DS_CHECK(self->kernels != NULL, DS_ERR_USAGE,

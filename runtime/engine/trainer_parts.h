@@ -158,7 +158,7 @@ double *drive_numbers(const ds_trainer *self, size_t *n);
 void drive_forget(ds_trainer *self);
 /* trainer_step.c. Local. The penalties' part of the loss at the parameters. */
 double step_penalty(const ds_trainer *self);
-/* trainer_step.c. Local. The learning rate of the next update. */
+/* trainer_step.c. Local. The learning rate of the next update; NaN: the optimizer has none. */
 double step_rate(const ds_trainer *self);
 /* trainer_step.c. Collective. Where the time of this process's steps went. */
 ds_status step_spent(ds_trainer *self, ds_spent *out) DS_NODISCARD;

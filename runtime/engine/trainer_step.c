@@ -9,6 +9,8 @@
 double step_rate(const ds_trainer *self)
 {
     const ds_config *c = self->config;
+    if (c->optimizer->reach == DS_REACH_MODEL)
+        return (double)NAN;
     ds_lr_common common = {.base = c->lr,
                            .warmup_steps = c->warmup_steps,
                            .total_steps = self->plan->total_steps,

@@ -1,6 +1,7 @@
 /* Events of a run: each becomes a line of metrics.jsonl, and a line for people where it is worth
  * one. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,8 +246,11 @@ ds_status ds_report_sharpness(ds_report *self, int64_t step, const ds_sharpness_
     event_number(e, "sharpness", f->sharpness);
     event_number(e, "bound", f->bound);
     event_number(e, "iterations", (double)f->iterations);
-    progress_say(&self->progress, "step %" PRId64 "  sharpness %.4g, 2/lr %.4g", step, f->sharpness,
-                 f->bound);
+    if (isnan(f->bound)) /* without a rate */
+        progress_say(&self->progress, "step %" PRId64 "  sharpness %.4g", step, f->sharpness);
+    else
+        progress_say(&self->progress, "step %" PRId64 "  sharpness %.4g, 2/lr %.4g", step,
+                     f->sharpness, f->bound);
     return event_write(self, e);
 }
 

@@ -168,6 +168,29 @@ START_TEST(length_shapes_numbers_by_the_schedule)
 }
 END_TEST
 
+/* Keys of a rate that a checkpoint of before still has shape nothing where the optimizer drives. */
+START_TEST(who_drives_has_no_rate_to_differ)
+{
+    char differ[512];
+    size_t n = 99;
+    const char *then[] = {"optimizer={name: lbfgs, lr: 1}", "stop.early.patience=0",
+                          "lr={schedule: cosine, warmup_steps: 3}"};
+    const char *now[] = {"optimizer={name: lbfgs}", "stop.early.patience=0", "lr=null",
+                         "train.max_steps=900"};
+    const char *other[] = {"optimizer={name: lbfgs, memory: 3}", "stop.early.patience=0",
+                           "lr=null"};
+    ds_config *a = config_of(FULL, 3, then), *b = config_of(FULL, 4, now),
+              *c = config_of(FULL, 3, other);
+    ck_assert_int_eq(ds_config_compare(a, b, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "");
+    ck_assert_int_eq(ds_config_compare(b, c, 0, NULL, sizeof differ, differ, &n), DS_OK);
+    ck_assert_str_eq(differ, "optimizer.memory");
+    ds_config_destroy(&a);
+    ds_config_destroy(&b);
+    ds_config_destroy(&c);
+}
+END_TEST
+
 /* Accumulated or not is one: the same samples in the same shards. */
 START_TEST(accumulation_is_the_same_axis)
 {
@@ -197,6 +220,7 @@ int main(void)
     tcase_add_test(t, another_plug_in_has_other_options);
     tcase_add_test(t, local_training_has_a_length);
     tcase_add_test(t, edited_keys_may_differ);
+    tcase_add_test(t, who_drives_has_no_rate_to_differ);
     tcase_add_test(t, accumulation_is_the_same_axis);
     tcase_add_loop_test(t, length_shapes_numbers_by_the_schedule, 0, 4);
     return run_suite(t);

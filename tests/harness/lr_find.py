@@ -101,6 +101,9 @@ with Folder("lr-find") as folder:
     tap.point(done.code in (0, 1, 2) and len(done.errors()) == (done.code > 1), "hardly any range", done)
     done = program.run("lr-find", line, "--from", "1e4", "--to", "1e9", "--steps", "20", ranks=2)
     tap.point(done.code == 1 and not done.errors() and done.err.count("does not fall") == 1, "no fall: 1", done.err)
+    for name in ("lbfgs", "newton"):
+        done = program.run("lr-find", line, "--set", f"optimizer={name}", "--set", "batch.size=16", ranks=2 if name == "lbfgs" else 0)
+        tap.point(done.code == 2 and len(done.errors()) == 1 and f"optimizer {name} has no learning rate" in done.err and "suggested" not in done.out, f"{name} has no rate: 2", done.err.strip()[:120])
     for what, code, args in (("steps", 2, [line, "--steps", "3"]), ("half a step", 2, [line, "--steps", "10.5"]), ("range", 2, [line, "--from", "1", "--to", "0.1"]), ("number", 2, [line, "--from", "x"]),
                              ("zero", 2, [line, "--from", "0"]), ("smooth", 2, [line, "--smooth", "1"]), ("leaps", 2, [line, "--from", "1e-20", "--to", "1e20", "--steps", "10"]),
                              ("extension", 2, [line, "--out", "p.pdf"]), ("no config", 2, []), ("missing", 2, [folder.path / "no.yaml"]),

@@ -147,6 +147,12 @@ def races(folder):
     tap.point(math.isclose(row["loss"][10], want, rel_tol=1e-5) and row["step"][10] == 10 and row["path"][0] == [3, -2], "race: sgd's loss after ten steps",
               f"{row['loss'][10]:.8g}, by formula {want:.8g}")
     tap.point(found["best"] == "newton" and runs["newton"]["target_step"] == 1, "race: the best, and its target", (found["best"], found["target"]))
+    for names in ("sgd", "newton", "newton,lbfgs"):
+        for option, text in (("--lr", "abc"), ("--lr", "0.1,-1"), ("--lr", ""), ("--lr", "0.1,,1"), ("--batch", "1.5"), ("--steps", "x"), ("--target", "low")):
+            done = program.run("race", config, "--optimizers", names, option, text)
+            tap.point(done.code == 2 and len(done.errors()) == 1 and option in done.err, f"race {names} {option} '{text}': exit 2", done.err.strip()[:120])
+    done, found = race(config, "--optimizers", "sgd,lbfgs,newton", "--steps", "9", *sets("lr=cosine", "optimizer.clip_norm=3"))
+    tap.point(done.code == 0 and [r["name"] for r in found["runs"]] == ["sgd lr 0.001", "lbfgs", "newton"], "race: schedule and clipping are for those with a rate", done if done.code else "")
     out = folder / "race"
     picture = shutil.which("gnuplot") is not None
     done = program.run("race", config, *axes, "--target", "0.5", "--out", out)

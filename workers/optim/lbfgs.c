@@ -1,7 +1,7 @@
 /* L-BFGS (Liu & Nocedal, Math. Programming 45, 1989): the two-loop recursion (Nocedal & Wright,
  * Numerical Optimization, algorithm 7.4) over the last `memory` pairs s = w' - w, y = g' - g, from
  * gamma = s.y / y.y of the newest; then a line search to the strong Wolfe conditions
- * (algorithms 3.5 and 3.6, cubic interpolation). lr is not used: the first trial is the whole step.
+ * (algorithms 3.5 and 3.6, cubic interpolation). There is no lr: the first trial is the whole step.
  * A direction that cannot be followed drops the pairs and tries the steepest descent; that failing,
  * the run is done. One that falls however far it is followed ends it as diverged (ending.c). Cost:
  * a step asks once as a rule; 4 memory n operations besides; 2 memory + 1 blocks a rank. */

@@ -1,7 +1,7 @@
 /* Newton's method for small problems (Nocedal & Wright, chapter 3): the Hessian by central
  * differences of gradients, H_j = (g(w + h e_j) - g(w - h e_j)) / 2h, made symmetric; H + damping I
  * by Cholesky, the damping raised until it is positive definite; the step halved until the loss
- * falls. lr is not used. Cost: 2 n + 2 questions and n^3 / 3 operations a step, n^2 doubles a rank.
+ * falls. There is no lr. Cost: 2 n + 2 questions and n^3 / 3 operations a step, n^2 doubles a rank.
  */
 #include <math.h>
 #include <stddef.h>
