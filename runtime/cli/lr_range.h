@@ -15,14 +15,18 @@ typedef struct lr_range {
     double *smoothed;       /* (n) */
     double smooth;          /* 0 <= smooth < 1: the weight of the past */
     long steepest, minimum; /* steps; LR_RANGE_NONE where there is none */
+    double fall, noise;     /* from the mean loss of the first half of the way to the minimum to the
+                               smoothed minimum; and what chance makes of that, as a deviation */
     long diverged;
 } lr_range;
 
 /* Local. Smooth the loss of step n - 1, of which the ones before have been smoothed; true while the
- * sweep may go on, false where it has diverged: not finite, or four times the best. */
+ * sweep may go on, false where it has diverged: not finite, or four times the best (twice below 0
+ * above it). */
 bool lr_range_add(lr_range *self);
 /* Local. Minimum of the smoothed loss, and the steepest point on the way to it, by differences over
- * the logarithm of the rate. */
+ * the logarithm of the rate; none where the fall is at most four times its noise, or lost in
+ * float: a millionth of the loss. */
 void lr_range_judge(lr_range *self);
 
 #endif

@@ -41,10 +41,19 @@ def verdict(loss, smooth):
             diverged = i
             break
     n = len(smoothed) if diverged is None else diverged
-    minimum = min(range(n), key=smoothed.__getitem__)
+    minimum = min(range(n // 10, n), key=smoothed.__getitem__)
     slopes = {i: smoothed[i + 1] - smoothed[i - 1] for i in range(1 + n // 10, min(n - 1, minimum))}
-    steepest = min(slopes, key=slopes.get) if slopes and min(slopes.values()) < 0 else None
+    steepest = min(slopes, key=slopes.get) if slopes and min(slopes.values()) < 0 and falls(loss, smooth, smoothed, minimum) else None
     return smoothed, steepest, minimum, diverged
+
+
+def falls(loss, smooth, smoothed, m):
+    """Is the way from the first half's mean to the minimum more than four deviations of what chance makes of it?"""
+    half = (m + 1) // 2
+    weights = [(1 - smooth) * smooth ** (m - i) / (1 - smooth ** (m + 1)) for i in range(m + 1)]  # of the smoothed minimum
+    variance = sum((b - a) ** 2 for a, b in zip(loss[:m], loss[1:m + 1])) / (2 * m)
+    fall = sum(loss[:half]) / half - smoothed[m]
+    return fall > 4 * math.sqrt(variance * (sum(w * w for w in weights) + 1 / half)) and fall > 1e-6 * (abs(smoothed[m]) + abs(fall))
 
 
 def near(a, b):
@@ -101,6 +110,23 @@ with Folder("lr-find") as folder:
     tap.point(done.code in (0, 1, 2) and len(done.errors()) == (done.code > 1), "hardly any range", done)
     done = program.run("lr-find", line, "--from", "1e4", "--to", "1e9", "--steps", "20", ranks=2)
     tap.point(done.code == 1 and not done.errors() and done.err.count("does not fall") == 1, "no fall: 1", done.err)
+    # flat: rates too small for any effect, on batches whose losses differ; and a hilltop, where floats' rounding is all that moves
+    flat = [program.run("lr-find", config, "--json", "--from", "1e-12", "--to", "1e-9", "--set", f"seed={seed}") for seed in range(12)]
+    advised = [json.loads(f.out)["suggested"] for f in flat]
+    tap.point(all(f.code == 1 and not f.errors() and f.err.count("no rate from 1e-12 to 1e-09 lowers it") == 1 for f in flat) and not any(advised),
+              "flat: no rate is advised, 1", f"{advised}; {flat[0].err.strip()[-200:]}")
+    steep = [program.run("lr-find", config, "--json", "--set", "optimizer.lr=1", "--set", f"seed={seed}") for seed in range(6)]
+    advised = [json.loads(f.out)["suggested"] for f in steep]
+    tap.point(all(f.code == 0 for f in steep) and all(1e-5 < a < 0.1 for a in advised), "the same where it falls: a rate", advised)
+    top = folder.path / "top.yaml"
+    top.write_text("problem: {name: rastrigin, start: [0.99495865, 0]}\noptimizer: {name: sgd}\ntrain: {max_steps: 5}\n")
+    done = program.run("lr-find", top)
+    tap.point(done.code == 1 and "suggested" not in done.out and done.err.count("does not fall") == 1, "a hollow's bottom: rounding is no fall, 1", done.err.strip()[-200:])
+    # below 0 four times the best means nothing: w^2 - b^2 goes on falling
+    top.write_text("problem: {name: saddle, start: [0.5, 1]}\noptimizer: {name: sgd}\ntrain: {max_steps: 5}\n")
+    done = program.run("lr-find", top, "--json", "--from", "1e-3", "--to", "0.1", "--steps", "40")
+    found = json.loads(done.out)
+    tap.point(done.code == 0 and found["diverged"] is None and found["steps"] == 40, "negative losses do not diverge by falling", (found["diverged"], found["suggested"]))
     for name in ("lbfgs", "newton"):
         done = program.run("lr-find", line, "--set", f"optimizer={name}", "--set", "batch.size=16", ranks=2 if name == "lbfgs" else 0)
         tap.point(done.code == 2 and len(done.errors()) == 1 and f"optimizer {name} has no learning rate" in done.err and "suggested" not in done.out, f"{name} has no rate: 2", done.err.strip()[:120])
