@@ -264,7 +264,9 @@ static ds_status race_steps(const race *self, ds_trainer *trainer, race_run *r)
         r->steps = step + 1;
         r->samples += (int64_t)ds_plan_batch(plan, step, &position);
         if (st == DS_ERR_DIVERGED)
-            race_diverges(r, step + 1, "loss or gradient is not finite");
+            race_diverges(r, step + 1,
+                          race_drives(r->optimizer) ? "the loss is not finite or has no lower bound"
+                                                    : "loss or gradient is not finite");
         else if (r->steps % interval == 0 || ds_trainer_finished(trainer))
             DS_TRY(race_measure(self, trainer, r));
     }

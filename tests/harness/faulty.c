@@ -100,15 +100,15 @@ static int faulty_loss(void *data, const ds_plugin_shard *shard, const float *co
 {
     const faulty *self = data;
     const double share = self->scale / (double)self->targets;
-    const int now = shard->step >= self->at;
+    const int now = shard->step >= self->at, plane = strcmp(self->fault, "plane") == 0;
     double sum = 0;
     for (size_t i = 0; i < shard->n; i++)
         for (size_t t = 0; t < self->targets; t++) {
             const float *x = shard->x + i * shard->x_stride;
             double error = faulty_output(self, param, x, t) - faulty_target(self, shard, i, t);
-            sum += share * error * error;
+            sum += share * error * (plane ? 1 : error); /* a plane has no lower bound */
             if (gradient != NULL)
-                faulty_add(self, x, t, 2 * share * error, gradient);
+                faulty_add(self, x, t, share * (plane ? 1 : 2 * error), gradient);
         }
     *loss = sum;
     /* one sample in the middle of the batch */

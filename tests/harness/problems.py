@@ -284,12 +284,14 @@ def faults(folder, config, builder):
              ("nan with a sign", {"faulty": ("fault=evaluation",)}, 5, "loss after step 1 is nan:", 3),
              ("nan", {"faulty": ("fault=nan", "at=3")}, 5, "step 4, shard 2 of 4 on rank", 3),
              ("nan, lbfgs", {"faulty": ("fault=nan",)}, 5, "lbfgs: not finite where a step begins: step 1, shard 2 of 4 on rank 1", 3),
+             ("a plane, lbfgs", {"faulty": ("fault=plane",)}, 5, "lbfgs: the loss has no lower bound", 3),
+             ("a plane, newton", {"faulty": ("fault=plane",)}, 5, "newton: the loss has no lower bound", 3),
              ("nan in a gradient", {"faulty": ("fault=nan_gradient", "at=3")}, 5, "gradient of faulty/bias is nan; samples 6", 0),
              ("an error at a step", {"faulty": ("fault=loss", "at=3")}, 2, "plug-in faulty: loss failed (1): asked to fail", 3),
              ("bad data", {"faulty": ("fault=data",)}, 3, "loss failed (3)", 0), ("diverged", {"faulty": ("fault=diverged",)}, 5, "loss failed (5)", 0)]
     for name, library, code, words, ranks in cases:
         (which, options), = library.items()
-        edits = sets(f"problem.plugin={folder}/lib{which}.so", *(f"problem.options.{o}" for o in options), *["optimizer=lbfgs"] * name.endswith("lbfgs"))
+        edits = sets(f"problem.plugin={folder}/lib{which}.so", *(f"problem.options.{o}" for o in options), *[f"optimizer={o}" for o in ("lbfgs", "newton") if name.endswith(o)])
         done = program.run("train", config, "--out", folder / "fault", "--overwrite", *edits, ranks=ranks, timeout=60)
         good = done.code == code and len(done.errors()) == 1 and words in done.err
         tap.point(good, f"plug-in: {name}, {ranks or 1} ranks", done.errors()[0][:230] if good else done)
