@@ -22,7 +22,7 @@ MODELS = {
     "gpt with dropout": TEXT + "model: {preset: gpt, layers: 2, width: 48, heads: 3, context: 24, vocab: 128, dropout: 0.1}\n",
     "lstm and gru": TEXT + LSTM,
 }
-OPTIMIZERS = {"lars": "lr: 0.5", "lamb": "lr: 0.01", "muon": "lr: 0.02", "lbfgs": "memory: 4", "kfac": "lr: 0.01, period: 2"}
+OPTIMIZERS = {"lars": "lr: 0.5", "lamb": "lr: 0.01", "muon": "lr: 0.02", "lbfgs": "memory: 10", "kfac": "lr: 0.01, period: 2"}
 # Of runs on an AMD EPYC (Zen 4, by vdpbf16ps) and on an Intel Xeon (Emerald Rapids, bf16 by fp32 tiles); other CPUs are held against them.
 SEEN = {"kfac of a cnn, fp32": "9c68ff73ba86b7a0", "kfac of a cnn, bf16": "fcb0286ebc67ec2b"}
 COMMON = """loss: cross_entropy
