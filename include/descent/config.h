@@ -177,10 +177,9 @@ DS_API ds_status ds_config_text(const ds_config *self, char **text) DS_NODISCARD
 /* Local. A config's text as a tree, unchecked: a checkpoint's may be of another program's version,
  * its data gone. *out is NULL for an empty text. Errors: USAGE (no YAML). */
 DS_API ds_status ds_config_tree(ds_arena *arena, const char *text, ds_value **out) DS_NODISCARD;
-/* Local. Optimizers that drive have no learning rate: USAGE at the first key of one, optimizer.lr
- * or lr.*. `then` is the config of the checkpoint that is resumed, whose keys are let be; NULL:
- * none. */
-DS_API ds_status ds_config_check_rate(const ds_config *self, const ds_config *then) DS_NODISCARD;
+/* Local. Optimizers that drive have no learning rate: "optimizer.lr" or "lr" where one is given all
+ * the same; NULL: none is. */
+DS_API const char *ds_config_idle_rate(const ds_config *self);
 /* Local. Keys that shape the numbers and differ between two configs, as "optimizer.lr, batch.size"
  * in text; *n their number. Keys in `set` (KEY=VALUE edits of the second) are left out of the list.
  */

@@ -50,14 +50,22 @@ static ds_status create_outputs(ds_trainer *self)
     return create_model(self);
 }
 
+static void create_say_idle(const ds_trainer *self)
+{
+    const char *key = ds_config_idle_rate(self->config);
+    if (key != NULL && ds_world_rank(self->world) == 0)
+        ds_log(DS_LOG_WARN, "%s has no meaning here: optimizer %s searches its steps", key,
+               self->config->optimizer->name);
+}
+
 static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, int lowest_isa)
 {
     DS_CHECK(spec->config != NULL, DS_ERR_USAGE, "no config text");
     DS_TRY(ds_config_create(spec->config, spec->path == NULL ? "" : spec->path, spec->n_set,
                             spec->set, &self->config));
     DS_TRY(ds_sync_check(self->config));
-    if (!spec->inference && !spec->resume)
-        DS_TRY(ds_config_check_rate(self->config, NULL));
+    if (!spec->inference)
+        create_say_idle(self);
     const ds_compute_config *compute = &self->config->compute;
     self->kernels = ds_kernels_find(compute->kernels);
     DS_CHECK(self->kernels != NULL, DS_ERR_USAGE,

@@ -137,18 +137,13 @@ ds_status restore_data(ds_trainer *self, const ds_checkpoint *file)
     return DS_OK;
 }
 
-static ds_status restore_config(const ds_checkpoint *file, ds_config **out)
-{
-    const char *text = NULL;
-    DS_TRY(restore_text(file, "config", &text));
-    return ds_config_create(text, "", 0, NULL, out);
-}
-
 ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file, size_t n_set,
                               const char *const *set, restore_keys *out)
 {
+    const char *text = NULL;
     ds_auto(ds_config) then = NULL;
-    DS_TRY(restore_config(file, &then));
+    DS_TRY(restore_text(file, "config", &text));
+    DS_TRY(ds_config_create(text, "", 0, NULL, &then));
     return ds_config_compare(then, self->config, n_set, set, sizeof out->text, out->text, &out->n);
 }
 
@@ -157,9 +152,6 @@ ds_status restore_check(ds_trainer *self, const ds_checkpoint *file, const ds_tr
     const char *data = NULL;
     char identity[24];
     restore_keys keys;
-    ds_auto(ds_config) then = NULL;
-    DS_TRY(restore_config(file, &then));
-    DS_TRY(ds_config_check_rate(self->config, then));
     DS_TRY(restore_differences(self, file, spec->n_set, spec->set, &keys));
     DS_CHECK(keys.n == 0, DS_ERR_CHECKPOINT,
              "the config differs from the checkpoint's in what shapes the numbers: %s; restore it, "

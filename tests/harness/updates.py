@@ -172,6 +172,10 @@ def lbfgs(runs):
     tap.point(all(a >= b for a, b in zip(steps, steps[1:])), "lbfgs: no step goes up", f"{steps[0]:.4f} to {steps[-1]:.6f}")
     hidden = [final_hash(runs.train(f"hidden-{n}", "optimizer={name: lbfgs, memory: 4}", "batch.size=50", "batch.accumulate=6", ranks=n)) for n in (0, 3)]
     tap.point(hidden[0] and hidden[0] == hidden[1], "lbfgs: a network, six micro-batches", hidden)
+    sets = [word for edit in [edits[0].replace("lbfgs,", "lbfgs, lr: 0.1,"), *edits[1:]] for word in ("--set", edit)]
+    done = runs.program.train(runs.folder / "config.yaml", runs.folder / "rate", *sets, ranks=2)
+    said = [line for line in done.err.splitlines() if "optimizer.lr has no meaning" in line]
+    tap.point(done.code == 0 and len(said) == 1 and final_hash(runs.folder / "rate") == hashes[0], "lbfgs: a rate is idle, said once", said or done)
 
 
 def newton(runs):
@@ -198,9 +202,6 @@ def wrong(runs):
         "lbfgs on batches": (["optimizer=lbfgs"], 2, "takes all samples"),
         "lbfgs and clipping": (["optimizer={name: lbfgs, clip_norm: 1}", "batch.size=300"], 2, "go with lbfgs"),
         "lbfgs and local SGD": (["optimizer=lbfgs", "batch.size=300", "sync.strategy=local-sgd"], 2, "exact or allreduce only"),
-        "lbfgs and a rate": (["optimizer={name: lbfgs, lr: 1}", "batch.size=300"], 2, "optimizer.lr does not go with optimizer lbfgs"),
-        "lbfgs and a schedule": (["optimizer=lbfgs", "batch.size=300", "lr=cosine"], 2, "lr.schedule does not go with optimizer lbfgs"),
-        "newton and a scaled rate": (["optimizer=newton", "batch.size=300", "lr.scale=sqrt"], 2, "lr.scale does not go with optimizer newton"),
         "newton on a network": (["optimizer=newton", "batch.size=300"], 2, "at most 1000 parameters"),
         "a group that meets nothing": (["optimizer={name: sgd, groups: [{match: conv1/*}]}"], 2, "no tensor of the model"),
         "a group without match": (["optimizer={name: sgd, groups: [{lr_scale: 1}]}"], 2, "'match' is missing"),
