@@ -115,8 +115,9 @@ typedef struct ds_data_config {
 typedef struct ds_optim_group {
     const char *match;   /* as fnmatch: "dense1/?*" */
     const ds_value *at;  /* of `match` */
-    const void *options; /* the optimizer's, with the group's weight_decay */
-    double lr_scale, l1, l2;
+    const void *options; /* the optimizer's, with the group's weight_decay; NULL: it gives none */
+    double lr_scale;
+    double l1, l2;  /* below 0: it gives none */
     bool as_vector; /* a matrix is treated as a bias is: by Adam in muon, without a rate of its own
                        in lars */
 } ds_optim_group;

@@ -49,12 +49,13 @@ static ds_status groups_one(ds_config *self, const ds_value *map, const void *op
     DS_TRY(ds_options_parse(ds_config_group_options, map, "optimizer.groups", self->arena, &raw));
     *out = (ds_optim_group){.match = raw.match,
                             .at = ds_value_find(map, "match"),
-                            .options = options,
                             .lr_scale = raw.lr_scale,
-                            .l1 = ds_value_find(map, "l1") != NULL ? raw.l1 : self->l1,
-                            .l2 = ds_value_find(map, "l2") != NULL ? raw.l2 : self->l2,
+                            .l1 = ds_value_is_null(ds_value_find(map, "l1")) ? -1 : raw.l1,
+                            .l2 = ds_value_is_null(ds_value_find(map, "l2")) ? -1 : raw.l2,
                             .as_vector = raw.as_vector};
-    return raw.weight_decay != NULL ? groups_decay(self, raw.weight_decay, options, out) : DS_OK;
+    if (ds_value_is_null(raw.weight_decay))
+        return DS_OK;
+    return groups_decay(self, raw.weight_decay, options, out);
 }
 
 ds_status ds_config_take_groups(ds_config *self, const void *options, ds_raw_optimizer *raw)

@@ -32,10 +32,10 @@ ds_rule ds_plan_rule(const ds_config *config, const ds_param *param)
         rule.l1 = rule.l2 = 0;
     }
     if (group != NULL) {
-        rule.options = group->options;
+        rule.options = group->options != NULL ? group->options : rule.options;
         rule.lr_scale = group->lr_scale;
-        rule.l1 = group->l1;
-        rule.l2 = group->l2;
+        rule.l1 = group->l1 >= 0 ? group->l1 : rule.l1;
+        rule.l2 = group->l2 >= 0 ? group->l2 : rule.l2;
         rule.matrix.dims = group->as_vector ? 1 : rule.matrix.dims;
     }
     return rule;
