@@ -72,6 +72,7 @@ typedef struct ds_format_ops {
     const ds_option *options; /* without `format` */
     size_t options_size;
     ds_status (*read)(const void *options, const ds_read_request *request, ds_dataset *out);
+    bool labels; /* targets are classes, however many; else whole numbers may be measured values */
 } ds_format_ops;
 
 DS_API const ds_format_ops *ds_format_at(size_t i); /* NULL past the end */

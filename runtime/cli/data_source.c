@@ -2,6 +2,7 @@
 #include "data_source.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "descent/option.h"
@@ -44,22 +45,42 @@ static ds_status source_once(const char *name, const ds_read_request *request, d
                                    : ds_dataset_read_file(name, request, out);
 }
 
+/* Whole numbers may be classes or measured values: few of them are classes, and so are labels and
+ * names that are no numbers. */
+static bool source_classes(const ds_read_request *request, const ds_dataset *data)
+{
+    const ds_value *format = ds_value_find(request->source, "format");
+    const ds_format_ops *ops = NULL;
+    if (format != NULL && format->kind == DS_VALUE_SCALAR)
+        ops = ds_format_find(format->text);
+    if ((ops != NULL && ops->labels) || data->n_classes <= SOURCE_CLASSES + data->n / 10)
+        return true;
+    for (size_t c = 0; data->class_name != NULL && c < data->n_classes; c++) {
+        char *end = NULL;
+        (void)strtod(data->class_name[c], &end);
+        if (*end != '\0')
+            return true;
+    }
+    return false;
+}
+
+/* As classes, as numbers, without targets: the first that goes. */
 static ds_status source_try(const char *name, ds_read_request *request, ds_dataset **out)
 {
     char why[1024];
     ds_dataset *data = NULL;
-    ds_status first = source_once(name, request, &data);
+    const ds_status first = source_once(name, request, &data);
     snprintf(why, sizeof why, "%s", ds_last_error());
-    if (data != NULL && data->n_classes <= SOURCE_CLASSES + data->n / 10) {
+    if (data != NULL && source_classes(request, data)) {
         *out = data;
         return DS_OK;
     }
     ds_dataset_destroy(&data);
-    if (first == DS_ERR_USAGE && request->source != NULL)
-        return DS_FAIL(DS_ERR_USAGE, "%s", why);
     request->kind = DS_TARGET_REAL;
     if (source_once(name, request, out) == DS_OK)
         return DS_OK;
+    if (first == DS_ERR_USAGE && request->source != NULL)
+        return DS_FAIL(DS_ERR_USAGE, "%s", why);
     request->targets_optional = true;
     DS_TRY(source_once(name, request, &data));
     if (first == DS_ERR_DATA) {

@@ -246,4 +246,5 @@ const ds_format_ops ds_format_cifar10 = {
     .options = options,
     .options_size = sizeof(cifar_options),
     .read = cifar10_read,
+    .labels = true,
 };

@@ -33,4 +33,5 @@ const ds_format_ops ds_format_cifar100 = {
     .options = options,
     .options_size = sizeof(cifar_options),
     .read = cifar100_read,
+    .labels = true,
 };

@@ -175,4 +175,5 @@ const ds_format_ops ds_format_idx = {
     .options = options,
     .options_size = sizeof(idx_options),
     .read = idx_open,
+    .labels = true,
 };

@@ -78,6 +78,22 @@ with h5py.File(folder / "o.h5") as file:
     columns = [v.decode() for v in file["inputs"].attrs["columns"]]
     same = (file["inputs"][:] == x).all() and (file["targets"][:] == y).all() and file["inputs"].chunks is not None
 tap.point(bool(same) and names == ["k0", "k1", "k2"] and columns == list("abcd"), "h5py reads numbers, classes and columns", (names, columns))
+# What a source's targets are, told by no loss: names and labels are classes however many, two columns are numbers.
+(folder / "many.csv").write_text("a,b,kind\n" + "".join(f"{i / 2},{-i},name{i % 40}\n" for i in range(60)))
+numpy.concatenate([labels[:5, None], 17 * numpy.arange(5, dtype="u1")[:, None], pixels[:5]], 1).tofile(folder / "c100.bin")
+(folder / "two.csv").write_text("".join(f"{i / 2},{-i},{i * i},{i / 4}\n" for i in range(6)))
+for name, source, out, expected in (("40 names", "many.csv", "many.h5", [i % 40 for i in range(60)]),
+                                    ("40 names in HDF5", "many.h5", "p.h5", [i % 40 for i in range(60)]),
+                                    ("5 of 100 labels", "{format: cifar100, path: c100.bin}", "p.h5", [17 * i for i in range(5)]),
+                                    ("two columns", "{format: csv, path: two.csv, target: [1, 3]}", "p.h5", [[-i, i / 4] for i in range(6)])):
+    made = run("data", "convert", source, out, "--overwrite")
+    with h5py.File(folder / out) as file:
+        found = file["targets"] if "targets" in file else numpy.zeros(0)
+        names = found.attrs["class_names"].tolist() if "class_names" in getattr(found, "attrs", {}) else []
+        if name.startswith("40"):  # numbered in their order
+            expected = [names.index(b"name%d" % i) if names else -1 for i in expected]
+        same = found.shape == numpy.shape(expected) and (found.dtype.kind == "f") == (name == "two columns") and (found[:] == expected).all()
+        tap.point(made.code == 0 and bool(same), f"convert {name}", f"{found.dtype}, {len(names)} names" if made.code == 0 else made)
 with open(folder / "large.npy", "wb") as file:  # a hole of zeros: this process must stay small, its size counts for the child's
     numpy.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (60000, 500)})
     file.truncate(file.tell() + 120_000_000)
