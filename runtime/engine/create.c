@@ -112,14 +112,19 @@ static ds_status create_numerics(ds_trainer *self)
 /* A short batch's shard may have fewer rows; if all have, the run learns nothing. */
 static ds_status create_rows_fit(const ds_trainer *self)
 {
-    size_t rows = self->plan->batch / (size_t)self->plan->shards;
+    const ds_dataset *train = self->splits->train;
+    size_t shards = (size_t)self->plan->shards, batch = self->plan->batch;
+    if (train != NULL && train->n < batch)
+        batch = train->n;
     for (size_t i = 0; i < ds_model_n_layers(self->model); i++) {
         const ds_layer *layer = ds_model_layer(self->model, i);
-        DS_CHECK(rows >= layer->least, DS_ERR_USAGE,
-                 "layer '%s' needs at least %zu samples a shard, found %zu in %d shards: set "
-                 "batch.shards to %zu or less",
-                 layer->name, layer->least, self->plan->batch, self->plan->shards,
-                 self->plan->batch / layer->least / (size_t)self->config->batch.accumulate);
+        size_t least = layer->least;
+        DS_CHECK(batch / shards >= least, DS_ERR_USAGE,
+                 "layer '%s' needs at least %zu samples a shard, found %zu in %zu shards: %s %zu "
+                 "or %s",
+                 layer->name, least, batch, shards,
+                 batch < least ? "take" : "set batch.shards x batch.accumulate to",
+                 batch < least ? least : batch / least, batch < least ? "more" : "less");
     }
     return DS_OK;
 }

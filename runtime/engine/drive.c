@@ -187,7 +187,7 @@ static ds_status drive_blocks(ds_trainer *self, ds_drive *drive)
     if (moves)
         DS_TRY(ds_arena_take(arena, drive->n, sizeof(float), "means", &self->driver->means));
     for (size_t s = 0; s < ops->n_slots; s++) {
-        bool used = false;
+        bool used = drive->n_elements == 0; /* where all is frozen they ask all the same */
         for (size_t p = 0; p < layout->n_params; p++)
             used = used || ds_plan_uses_slot(self->config, &layout->param[p], s);
         if (used)

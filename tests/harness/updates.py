@@ -197,6 +197,14 @@ def lbfgs(runs):
     tap.point(done.code == 0 and len(said) == 1 and final_hash(runs.folder / "rate") == hashes[0], "lbfgs: a rate is idle, said once", said or done)
 
 
+def frozen(runs):
+    """Optimizers that drive ask where they stand, also where nothing can be learnt."""
+    layers = "model.layers=[{dense: {units: 4, trainable: false}}]"
+    for name in ("lbfgs", "newton"):
+        hashes = {n: final_hash(runs.train(f"frozen-{name}-{n}", f"optimizer={name}", layers, "batch.size=300", ranks=n)) for n in (0, 3)}
+        tap.point(hashes[0] and hashes[0] == hashes[3], f"{name}: every layer frozen", hashes)
+
+
 def newton(runs):
     import numpy
     draw = numpy.random.default_rng(5)
@@ -222,6 +230,7 @@ def wrong(runs):
         "lbfgs and clipping": (["optimizer={name: lbfgs, clip_norm: 1}", "batch.size=300"], 2, "go with lbfgs"),
         "lbfgs and local SGD": (["optimizer=lbfgs", "batch.size=300", "sync.strategy=local-sgd"], 2, "exact or allreduce only"),
         "newton on a network": (["optimizer=newton", "batch.size=300"], 2, "at most 1000 parameters"),
+        "batchnorm of single samples": (["model.layers.0={batchnorm: {}}", "data.validation.fraction=0.99"], 2, "found 3 in"),
         "a group that meets nothing": (["optimizer={name: sgd, groups: [{match: conv1/*}]}"], 2, "no tensor of the model"),
         "a group without match": (["optimizer={name: sgd, groups: [{lr_scale: 1}]}"], 2, "'match' is missing"),
         "ema of 1": (["optimizer={name: sgd, ema: 1}"], 2, "ema is '1'"),
@@ -243,7 +252,7 @@ def main():
         table(folder.path / "train.csv", 300, 9, 4, 1)
         (folder.path / "config.yaml").write_text(CONFIG)
         runs = Runs(program, folder.path)
-        for part in (same_bits, groups, penalties, means, lbfgs, newton, wrong):
+        for part in (same_bits, groups, penalties, means, lbfgs, frozen, newton, wrong):
             part(runs)
     tap.done()
 
