@@ -171,6 +171,20 @@ static void main_hold_standard_files(void)
             return;
 }
 
+static bool main_done;
+
+/* A plug-in or a library that calls exit(0), as Fortran's STOP does, must not look like success. */
+static void main_left(int code, void *context)
+{
+    (void)context;
+    if (main_done || code != 0)
+        return;
+    fputs("descent: error: exit() was called before the command had ended: by a plug-in, or a "
+          "library\n",
+          stderr);
+    _exit(ds_exit_code(DS_ERR_INTERNAL));
+}
+
 int main(int argc, char **argv)
 {
     main_hold_standard_files();
@@ -193,7 +207,9 @@ int main(int argc, char **argv)
     ds_status begun = ds_session_begin(&argc, &argv);
     if (begun != DS_OK)
         return main_refuse(begun);
+    on_exit(main_left, NULL);
     int code = main_in_world(command, argc - 1, argv + 1);
     ds_session_end();
+    main_done = true;
     return code;
 }

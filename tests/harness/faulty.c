@@ -123,6 +123,8 @@ static int faulty_loss(void *data, const ds_plugin_shard *shard, const float *co
         snprintf(message, DS_PLUGIN_MESSAGE, "asked to fail");
         return 1;
     }
+    if (now && mine && strcmp(self->fault, "exit") == 0)
+        exit(0);
     if (now && mine && strcmp(self->fault, "data") == 0)
         return DS_PLUGIN_BAD_DATA;
     if (now && mine && strcmp(self->fault, "diverged") == 0)

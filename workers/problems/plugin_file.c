@@ -2,7 +2,9 @@
  * for. Its symbols stay its own (RTLD_LOCAL), all of them must be found at once (RTLD_NOW). */
 #include <ctype.h>
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +12,26 @@
 #include "descent/hash.h"
 
 #include "problem_parts.h"
+
+/* dlopen maps what the file's header promises: one cut short would end the process by SIGBUS. What
+ * is no shared object of this machine is left to dlopen. */
+static bool plugin_file_whole(FILE *file, uint64_t size)
+{
+    ElfW(Ehdr) head;
+    ElfW(Phdr) part;
+    if (fread(&head, sizeof head, 1, file) != 1 || memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 ||
+        head.e_phentsize != sizeof part)
+        return true;
+    if (head.e_shoff > size || (uint64_t)head.e_shnum * head.e_shentsize > size - head.e_shoff ||
+        head.e_phoff > size || fseek(file, (long)head.e_phoff, SEEK_SET) != 0)
+        return false;
+    for (int i = 0; i < head.e_phnum; i++)
+        if (fread(&part, sizeof part, 1, file) != 1 ||
+            (part.p_type == PT_LOAD &&
+             (part.p_offset > size || part.p_filesz > size - part.p_offset)))
+            return false;
+    return true;
+}
 
 static ds_status plugin_file_hash(const char *path, uint64_t *out)
 {
@@ -27,8 +49,13 @@ static ds_status plugin_file_hash(const char *path, uint64_t *out)
         ds_hash_add(hash, piece, n);
     bool good = ferror(file) == 0;
     int why = errno;
+    long size = ftell(file);
+    rewind(file);
+    bool whole = size >= 0 && plugin_file_whole(file, (uint64_t)size);
     fclose(file);
     DS_CHECK(good, DS_ERR_USAGE, "plug-in %s: cannot read: %s", path, strerror(why));
+    DS_CHECK(whole, DS_ERR_USAGE,
+             "plug-in %s: cannot load: its %ld bytes end before its header says", path, size);
     *out = ds_hash_value(hash);
     return DS_OK;
 }
