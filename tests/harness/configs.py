@@ -42,6 +42,13 @@ def closed_form(done):
     tap.point(bool(numbers), "house-prices is compared with least squares", line or done)
 
 
+def tells(path):
+    """What comes out stands in the first comment, the config in the folder's table."""
+    comment = re.match(r"(?:#.*\n)*", path.read_text())[0].replace("\n# ", " ")
+    told = re.search(r"\d %|(?:loss|mse) (?:about )?\d|\d bits", comment)
+    tap.point(told and f"| `{path.stem}` |" in (path.parent / "README.md").read_text(), f"{path.stem} says what to expect", told[0] if told else comment)
+
+
 def dry(program, path, out):
     sets = [word for edit in SMALL.get(path.stem, []) if edit.startswith("data.") for word in ("--set", edit)]
     done = program.train(path, out, "--dry-run", *sets, ranks=3)
@@ -56,6 +63,7 @@ def main():
             if path.stem.startswith("fashion") and not FASHION.exists():
                 tap.skip(path.stem, "dataset-fashion-mnist is not installed")
                 continue
+            tells(path)
             done = learns(program, path, folder.path / path.stem)
             if path.stem == "house-prices":
                 closed_form(done)
