@@ -53,6 +53,9 @@ static ds_status args_option(int argc, char **argv, int *i, const arg *table)
     bool wants = option->kind == ARG_VALUE || option->kind == ARG_LIST;
     DS_CHECK(option->kind != ARG_FLAG || equals == NULL, DS_ERR_USAGE, "%s: %s takes no value",
              argv[0], option->name);
+    DS_CHECK(option->kind != ARG_OPTIONAL || equals == NULL || equals[1] != '\0', DS_ERR_USAGE,
+             "%s: %s= is followed by nothing: expected a value, or %s alone", argv[0], option->name,
+             option->name);
     if (equals != NULL)
         return args_store(option, equals + 1);
     if (!wants)

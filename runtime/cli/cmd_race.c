@@ -88,8 +88,8 @@ static ds_status race_whole(ds_world *world, race *self)
     DS_TRY(shared_config_text(world, self->positional.item[0], &self->text, sizeof self->path,
                               self->path));
     DS_TRY(ds_agree(world, race_axes(self)));
-    bool draws = ds_world_rank(world) == 0 && self->out != NULL && race_out_is_picture(self->out);
-    DS_TRY(ds_follow(world, draws ? gnuplot_there() : DS_OK));
+    bool writes = ds_world_rank(world) == 0 && self->out != NULL;
+    DS_TRY(ds_follow(world, writes ? race_room(self) : DS_OK));
     DS_TRY(race_all(world, self));
     return ds_follow(world, ds_world_rank(world) == 0 ? race_report(self) : DS_OK);
 }

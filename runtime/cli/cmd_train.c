@@ -50,6 +50,8 @@ static ds_status train_parse(train *self, int argc, char **argv)
              "train: --resume and --overwrite exclude each other");
     DS_CHECK(self->out == NULL || self->out[0] != '\0', DS_ERR_USAGE,
              "train: --out needs the name of a directory");
+    DS_CHECK(self->init == NULL || self->init[0] != '\0', DS_ERR_USAGE,
+             "train: --init needs a checkpoint");
     return DS_OK;
 }
 

@@ -95,6 +95,16 @@ static ds_status curves_layers(curves *self, const char *label, const char *what
     return DS_OK;
 }
 
+/* The training loss is that of the steps: where a run has no other split, it is evaluated too. */
+static ds_status curves_split(curves *self, const char *label, const char *what, const cJSON *event)
+{
+    const char *split = curves_text(event, "split");
+    if (split != NULL && strcmp(split, "train") == 0 && strcmp(what, "loss") == 0)
+        return DS_OK;
+    return curves_point(self, label, split, cJSON_GetObjectItemCaseSensitive(event, "step"),
+                        cJSON_GetObjectItemCaseSensitive(event, what), NULL);
+}
+
 static ds_status curves_event(curves *self, const char *label, const char *what, const cJSON *event)
 {
     const char *kind = curves_text(event, "event");
@@ -107,7 +117,7 @@ static ds_status curves_event(curves *self, const char *label, const char *what,
     if (strcmp(kind, "step") == 0)
         return curves_point(self, label, "train", step, value, NULL);
     if (strcmp(kind, "eval") == 0)
-        return curves_point(self, label, curves_text(event, "split"), step, value, NULL);
+        return curves_split(self, label, what, event);
     if (strcmp(kind, "sharpness") != 0 || strcmp(what, "sharpness") != 0)
         return DS_OK;
     DS_TRY(curves_point(self, label, "sharpness", step, value, NULL));

@@ -84,8 +84,13 @@ ds_status data_convert(ds_world *world, const data_conversion *self)
     closest = ds_closest(split, 3, names);
     DS_CHECK(closest != NULL && strcmp(closest, split) == 0, DS_ERR_USAGE,
              "data convert: unknown split '%s'; expected train, validation or test", split);
+    size_t n = strlen(self->out);
+    bool named = (n > 3 && strcmp(self->out + n - 3, ".h5") == 0) ||
+                 (n > 5 && strcmp(self->out + n - 5, ".hdf5") == 0);
     bool there = stat(self->out, &s) == 0;
     DS_CHECK(!there || S_ISREG(s.st_mode), DS_ERR_USAGE, "data convert: %s is no file", self->out);
+    DS_CHECK(named, DS_ERR_USAGE, "data convert: '%s' is neither .h5 nor .hdf5: it writes HDF5",
+             self->out);
     DS_CHECK(!there || self->overwrite, DS_ERR_USAGE,
              "data convert: %s exists; with --overwrite it is replaced", self->out);
     if (data_source_is_config(self->source))

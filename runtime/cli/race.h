@@ -62,8 +62,10 @@ ds_status race_surface_make(const race *self, size_t columns, size_t rows,
 /* race_text.c. Local. The table, and in the terminal the surface with the paths, and the curves. */
 ds_status race_print(const race *self, const race_surface *surface) DS_NODISCARD;
 /* race_files.c. Local. To standard output; as DIR/race.json, race.csv and, with gnuplot, race.svg;
- * or as a picture alone, where `out` ends in .svg or .png. */
+ * or as a picture alone, where `out` ends in .svg or .png. race_room: before the runs, can it be
+ * written? USAGE, WRITE. */
 bool race_out_is_picture(const char *out);
+ds_status race_room(const race *self) DS_NODISCARD;
 ds_status race_json(const race *self, FILE *file) DS_NODISCARD;
 ds_status race_write(const race *self) DS_NODISCARD;
 /* race_picture.c. Local. USAGE where gnuplot is missing. */

@@ -115,14 +115,24 @@ bool race_out_is_picture(const char *out)
     return n > 4 && (strcmp(out + n - 4, ".svg") == 0 || strcmp(out + n - 4, ".png") == 0);
 }
 
+ds_status race_room(const race *self)
+{
+    if (race_out_is_picture(self->out))
+        return gnuplot_there();
+    DS_CHECK(mkdir(self->out, 0777) == 0 || errno == EEXIST, DS_ERR_WRITE,
+             "race: cannot create directory %s: %s", self->out, strerror(errno));
+    struct stat s;
+    DS_CHECK(stat(self->out, &s) == 0 && S_ISDIR(s.st_mode), DS_ERR_WRITE,
+             "race: %s is there and no directory: give another --out", self->out);
+    return DS_OK;
+}
+
 /* In a directory the rest is there without gnuplot too. */
 ds_status race_write(const race *self)
 {
     char path[4200];
     if (race_out_is_picture(self->out))
         return files_picture(self, self->out);
-    DS_CHECK(mkdir(self->out, 0777) == 0 || errno == EEXIST, DS_ERR_WRITE,
-             "race: cannot create directory %s: %s", self->out, strerror(errno));
     DS_TRY(files_write(self, "race.json", race_json));
     DS_TRY(files_write(self, "race.csv", files_csv));
     snprintf(path, sizeof path, "%.4000s/race.svg", self->out);

@@ -108,9 +108,10 @@ full = subprocess.run(["bash", "-c", f"ulimit -f 1; exec {descent.binary} data c
 left = sorted(p.name for p in folder.iterdir() if "full" in p.name)
 tap.point(full.returncode == 74 and not left and full.stderr.count("error:") == 1, "no room: 74, nothing left behind", f"{full.stderr.strip()} {left}")
 for name, code, args in (("a split that is none", 2, ["lm.yaml", "n.h5", "--split", "tset"]), ("a split it has not", 2, ["lm.yaml", "n.h5", "--split", "test"]),
-                         ("no target file", 2, ["lm.yaml"]), ("a missing source", 3, ["none.csv", "n.h5"])):
+                         ("no target file", 2, ["lm.yaml"]), ("a missing source", 3, ["none.csv", "n.h5"]),
+                         ("another format's name", 2, ["t.csv", "n.csv"])):
     result = run("data", "convert", *args)
-    tap.point(result.code == code and len(result.errors()) == 1 and not (folder / "n.h5").exists(), f"convert: {name}", result.err)
+    tap.point(result.code == code and len(result.errors()) == 1 and not list(folder.glob("n.*")), f"convert: {name}", result.err)
 
 # 3. Images with augmentation, class weights and a fold: the same bits on any number of ranks and across a resume.
 CIFAR = """name: t

@@ -147,6 +147,8 @@ def cases():
     yield Case("--set without a value", 2, "batch.size", sets=["batch.size"])
     yield Case("--set an unknown key", 2, "batch.siez", r"batch\.size|\bsize\b", sets=["batch.siez=4"])
     yield Case("unknown option", 2, "--rezume", "--resume", args=["config.yaml", "--rezume"])
+    yield Case("--resume= of nothing", 2, "--resume= is followed by nothing", args=["config.yaml", "--resume="])
+    yield Case("--init of nothing", 2, "--init needs a checkpoint", args=["config.yaml", "--init="])
     yield Case("unknown command", 2, "trian", "train", command="trian")
     yield Case("more ranks than shards", 2, r"\b3\b", r"\b2\b", r"shards", config=replace("shards: 8", "shards: 2"), ranks=(3,))
     yield Case("no local steps", 2, "local_steps", r"\b0\b", ">= 1", sets=["sync={strategy: local-sgd, local_steps: 0}"])

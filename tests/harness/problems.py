@@ -162,6 +162,8 @@ def races(folder):
     if picture:
         texts = ["".join(e.itertext()).strip() for e in xml.etree.ElementTree.parse(out / "race.svg").iter() if e.tag.endswith("}text")]
         tap.point("sgd lr 0.26 (diverged)" in texts and "w0" in texts, "race: the picture's words", texts[:40])
+    done = program.run("race", config, *axes, "--out", config)
+    tap.point(done.code == 74 and len(done.errors()) == 1 and not done.out, "race: a file where its folder goes is said before the runs", done.err.strip())
     done = program.run("race", config, *axes, "--out", out, env={"PATH": "/nowhere"})
     tap.point(done.code == 0 and "no race.svg" in done.err, "race: without gnuplot the rest is there", done.err.strip())
     # a network, and the batch as an axis: single samples wander, all samples at once end at the closed form
@@ -268,7 +270,11 @@ def faults(folder, config, builder):
     for name, flags in (("abi", "-DFAULTY_ABI=99"), ("bytes", "-DFAULTY_BYTES=8"), ("symbol", "-DFAULTY_SYMBOL=other_plugin"), ("undefined", "-Dcalloc=no_such"),
                         ("whole", '-DFAULTY_AT="half"'), ("real", '-DFAULTY_SCALE="1e999"')):
         builder.build(root / "tests/harness/faulty.c", name, flags, *(["-Wno-implicit-function-declaration", "-Wno-int-conversion", "-w"] if name == "undefined" else []))
-    cases = [("another version", {"abi": ()}, 2, "made for version 99 of descent/plugin.h, this program has version 1", 3),
+    whole = (folder / "libfaulty.so").read_bytes()
+    for name, part in (("cut", whole[:3000]), ("torn", whole[:-40])):  # dlopen would die of the first by SIGBUS
+        (folder / f"lib{name}.so").write_bytes(part)
+    cases = [("cut off", {"cut": ()}, 2, "end before its header says", 2), ("short of its last bytes", {"torn": ()}, 2, "end before its header says", 0),
+             ("another version", {"abi": ()}, 2, "made for version 99 of descent/plugin.h, this program has version 1", 3),
              ("another size", {"bytes": ()}, 2, "has 8 bytes, expected", 0), ("no symbol", {"symbol": ()}, 2, "no symbol descent_plugin", 2),
              ("a symbol that is nowhere", {"undefined": ()}, 2, "cannot load:", 0),
              ("open says no", {"faulty": ("fault=open",)}, 2, "plug-in faulty: open failed (2): asked not to open", 3),
@@ -288,7 +294,8 @@ def faults(folder, config, builder):
              ("a plane, newton", {"faulty": ("fault=plane",)}, 5, "newton: the loss has no lower bound", 3),
              ("nan in a gradient", {"faulty": ("fault=nan_gradient", "at=3")}, 5, "gradient of faulty/bias is nan; samples 6", 0),
              ("an error at a step", {"faulty": ("fault=loss", "at=3")}, 2, "plug-in faulty: loss failed (1): asked to fail", 3),
-             ("bad data", {"faulty": ("fault=data",)}, 3, "loss failed (3)", 0), ("diverged", {"faulty": ("fault=diverged",)}, 5, "loss failed (5)", 0)]
+             ("bad data", {"faulty": ("fault=data",)}, 3, "loss failed (3)", 0), ("diverged", {"faulty": ("fault=diverged",)}, 5, "loss failed (5)", 0),
+             ("exit(0)", {"faulty": ("fault=exit", "at=3")}, 70, "exit() was called", 0), ("exit(0)", {"faulty": ("fault=exit", "at=3")}, 70, "exit() was called", 3)]
     for name, library, code, words, ranks in cases:
         (which, options), = library.items()
         edits = sets(f"problem.plugin={folder}/lib{which}.so", *(f"problem.options.{o}" for o in options), *[f"optimizer={o}" for o in ("lbfgs", "newton") if name.endswith(o)])

@@ -209,6 +209,10 @@ def plots(runs, folder):
     for what, parts in (("grad_norm", ("train", "dense1", "dense3")), ("update_ratio", ("dense1", "dense2")), ("dead", ("dense1",)), ("sharpness", ("sharpness", "2/lr"))):
         done = runs.program.run("plot", run, "--what", what, "--log")
         tap.point(done.code == 0 and all(f": {part}" in done.out for part in parts), f"plot --what {what}", done.out.splitlines()[-1:] or done)
+    line = runs(LINE, "train.max_steps=3", "train.log_every=1")
+    told = [next(e["loss"] for e in events(line, kind)[::-1]) for kind in ("step", "eval")]
+    shown = runs.program.run("plot", line).out
+    tap.point(told[0] != told[1] and f": train: {told[0]:.6g} at the end" in shown, "plot: the training loss is that of the steps", f"{told} {shown[-120:]}")
     done = runs.program.run("plot", runs(LINE, "train.max_steps=3"), "--what", "dead")
     tap.point(done.code == 2 and "train.log_layers" in done.err, "plot says where dead units come from", done.err.strip())
 
