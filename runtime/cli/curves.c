@@ -95,12 +95,13 @@ static ds_status curves_layers(curves *self, const char *label, const char *what
     return DS_OK;
 }
 
-/* The training loss is that of the steps: where a run has no other split, it is evaluated too. */
+/* Where a run has no other split the training data are evaluated: their loss is a curve beside that
+ * of the steps. */
 static ds_status curves_split(curves *self, const char *label, const char *what, const cJSON *event)
 {
     const char *split = curves_text(event, "split");
     if (split != NULL && strcmp(split, "train") == 0 && strcmp(what, "loss") == 0)
-        return DS_OK;
+        split = "train, evaluated";
     return curves_point(self, label, split, cJSON_GetObjectItemCaseSensitive(event, "step"),
                         cJSON_GetObjectItemCaseSensitive(event, what), NULL);
 }

@@ -2,6 +2,7 @@
  * its own and only the hash is compared. The slices are cut in slices.c. Cost: linear in slices. */
 #include "descent/plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "descent/tree.h"
@@ -31,6 +32,18 @@ static ds_status plan_count_replicas(ds_plan *self, const ds_config *config)
     return DS_OK;
 }
 
+/* What the config lacks for so many ranks: a power of two where the batch has as many samples. */
+static void plan_shards_for(int ranks, const ds_batch_config *batch, size_t size, char *line)
+{
+    int64_t least = (ranks + batch->accumulate - 1) / batch->accumulate, enough = 1;
+    while (enough < least)
+        enough *= 2;
+    if (least > batch->size)
+        snprintf(line, size, "size: %lld, shards: %lld", (long long)least, (long long)least);
+    else
+        snprintf(line, size, "shards: %lld", (long long)(enough <= batch->size ? enough : least));
+}
+
 /* V, or why the ranks cannot share it. */
 static ds_status plan_count_shards(ds_plan *self, const ds_config *config)
 {
@@ -46,14 +59,13 @@ static ds_status plan_count_shards(ds_plan *self, const ds_config *config)
              (long long)accumulate, PLAN_MAX_SHARDS);
     DS_CHECK(batch->size <= INT64_MAX / PLAN_MAX_SHARDS / accumulate, DS_ERR_USAGE,
              "batch: size %lld is too large", (long long)batch->size);
-    int64_t enough = 1;
-    while (enough * accumulate < self->ranks)
-        enough *= 2;
-    DS_CHECK(shards * accumulate >= self->ranks, DS_ERR_USAGE,
-             "more ranks (%d) than shards (%lld): add 'batch: {shards: %lld}' to the config, or "
-             "start at most %lld ranks",
-             self->ranks, (long long)(shards * accumulate), (long long)enough,
-             (long long)(shards * accumulate));
+    char line[64];
+    plan_shards_for(self->ranks, batch, sizeof line, line);
+    DS_CHECK(
+        shards * accumulate >= self->ranks, DS_ERR_USAGE,
+        "more ranks (%d) than shards (%lld): add 'batch: {%s}' to the config, or start at most "
+        "%lld ranks",
+        self->ranks, (long long)(shards * accumulate), line, (long long)(shards * accumulate));
     DS_CHECK(shards * accumulate >= self->replicas, DS_ERR_USAGE,
              "more replicas (%d) than shards (%lld): lower sync.replicas, or add 'batch: {shards: "
              "%d}' to the config",

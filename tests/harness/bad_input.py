@@ -151,6 +151,8 @@ def cases():
     yield Case("--init of nothing", 2, "--init needs a checkpoint", args=["config.yaml", "--init="])
     yield Case("unknown command", 2, "trian", "train", command="trian")
     yield Case("more ranks than shards", 2, r"\b3\b", r"\b2\b", r"shards", config=replace("shards: 8", "shards: 2"), ranks=(3,))
+    yield Case("more ranks than samples", 2, r"batch: \{size: 3, shards: 3\}", sets=["batch={size: 2, shards: 2}"], ranks=(3,))
+    yield Case("as many ranks as samples", 2, r"batch: \{shards: 3\}", sets=["batch={size: 3, shards: 2}"], ranks=(3,))
     yield Case("no local steps", 2, "local_steps", r"\b0\b", ">= 1", sets=["sync={strategy: local-sgd, local_steps: 0}"])
     yield Case("local steps of the exact strategy", 2, "local_steps", "local-sgd", "exact", sets=["sync.local_steps=4"])
     yield Case("outer rate of local-sgd", 2, "outer_lr", "diloco", "local-sgd", sets=["sync={strategy: local-sgd, outer_lr: 0.5}"])

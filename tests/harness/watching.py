@@ -212,7 +212,8 @@ def plots(runs, folder):
     line = runs(LINE, "train.max_steps=3", "train.log_every=1")
     told = [next(e["loss"] for e in events(line, kind)[::-1]) for kind in ("step", "eval")]
     shown = runs.program.run("plot", line).out
-    tap.point(told[0] != told[1] and f": train: {told[0]:.6g} at the end" in shown, "plot: the training loss is that of the steps", f"{told} {shown[-120:]}")
+    tap.point(all(f": {name}: {loss:.6g} at the end" in shown for name, loss in zip(("train", "train, evaluated"), told)),
+              "plot: the steps' loss and the evaluations' are two curves", f"{told} {shown[-160:]}")
     done = runs.program.run("plot", runs(LINE, "train.max_steps=3"), "--what", "dead")
     tap.point(done.code == 2 and "train.log_layers" in done.err, "plot says where dead units come from", done.err.strip())
 
