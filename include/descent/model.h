@@ -126,16 +126,29 @@ typedef struct ds_diagnosis {
 DS_API ds_status ds_model_diagnose(ds_workspace *self, const float *params, int64_t step,
                                    ds_shard *shard, ds_diagnosis *out) DS_NODISCARD;
 
-/* Local. Directional-derivative check of one shard (which must have rows): norm-relative error over
- * `directions` random directions of extrapolated central differences of the loss against the
- * gradient; one figure for each tensor's own directions (0: frozen, or no slope to be seen) and one
- * for all together. Right layers stay near 1e-5, 1e-3 is the bound to judge by. Errors: DIVERGED
- * where the loss or gradient is not finite. Allocates. */
+/* Local. Directional-derivative check of one shard (which must have rows): over `directions` random
+ * directions extrapolated central differences of the loss against the gradient, relative to the
+ * slopes' norm; figures for each tensor's own directions (0: frozen) and for all together.
+ * The slope's doubt is measured: from rounding and from what several steps say. `error` is how far
+ * slope and gradient lie apart beyond 2 doubts; right layers stay near 0, doubts commonly near
+ * 1e-5, and 1e-3 is the bound to judge by. Errors: DIVERGED where the loss or gradient is not
+ * finite. Allocates. */
 typedef struct ds_gradcheck {
     size_t n;      /* parameters checked = layout's n_params, + 1 for all together at the end */
-    double *error; /* (n) owned by the caller */
+    double *error; /* (n) owned by the caller, as those below */
+    double *difference; /* (n) as measured; may be NULL */
+    double *doubt;      /* (n) of the difference, INFINITY: no step told anything; may be NULL */
 } ds_gradcheck;
 DS_API ds_status ds_model_gradcheck(ds_workspace *self, const float *params, ds_shard *shard,
                                     int directions, uint64_t seed, ds_gradcheck *out) DS_NODISCARD;
+
+typedef enum ds_gradcheck_verdict {
+    DS_GRADCHECK_AGREES,    /* difference and doubt are within the tolerance */
+    DS_GRADCHECK_DIFFERS,   /* the error is not */
+    DS_GRADCHECK_UNDECIDED, /* neither: too flat for the loss's rounding, or too curved */
+} ds_gradcheck_verdict;
+/* Local. Of entry i; needs all figures. */
+DS_API ds_gradcheck_verdict ds_gradcheck_judge(const ds_gradcheck *self, size_t i,
+                                               double tolerance);
 
 #endif

@@ -1,5 +1,7 @@
 """Language models as users meet them: preset gpt and lstm on bytes and on numbered tokens, trained, resumed, scored, asked with
 predict and generate. The text repeats itself, so that what follows is known. usage: sequences.py DESCENT"""
+import random
+import re
 import struct
 import sys
 
@@ -60,6 +62,36 @@ def gradients(program, folder):
         for ranks in (1, 3):
             done = program.run("gradcheck", config, ranks=ranks)
             tap.point(done.code == 0, f"gradcheck of preset {name}, {ranks} rank(s)", done.out.splitlines()[-1] if done.code == 0 else done)
+    small_gradients(program, folder)
+
+
+def figures(done):
+    """Rows of gradcheck: name -> (difference, doubt, verdict)."""
+    rows = re.findall(r"^(.+?) +(\S+) \+- (\S+)  (\w+)$", done.out, re.M)
+    return {name: (float(difference), float(doubt), verdict) for name, difference, doubt, verdict in rows}
+
+
+def small_gradients(program, folder):
+    """Gpts whose loss bends within a hundredth of a table's size, on a text without order; slopes that no step can tell."""
+    draw = random.Random(1)
+    (folder.path / "letters.txt").write_text("".join(draw.choice("abcdefghijklm") for _ in range(3000)))
+    config = write(folder, "small", "text, path: letters.txt", "{preset: gpt, layers: 1, width: 8, heads: 1, context: 9}", 8)
+    for seed in (1, 2, 3, 4, 5):
+        done = program.run("gradcheck", config, "--set", f"seed={seed}")
+        rows = figures(done)
+        worst = max((row[:2] for row in rows.values()), default=None)
+        good = len(rows) == 17 and all(0 < difference <= 1e-3 and 0 < doubt <= 1e-3 and verdict == "ok" for difference, doubt, verdict in rows.values())
+        tap.point(done.code == 0 and good, f"gradcheck of a gpt of width 8, seed {seed}: all ok", worst if good else done)
+    digits = "synthetic, kind: digits, samples: 40"
+    config = write(folder, "flat", digits, "{input: [784], layers: [{dense: {units: 16, trainable: false}}, {dense: {units: 8}}, batchnorm, tanh, {dense: {units: 10}}]}", 2)
+    done = program.run("gradcheck", config, "--set", "data.normalize=unit")
+    rows = figures(done)
+    verdicts = {name: row[2] for name, row in rows.items() if row[2] != "ok"}
+    tap.point(done.code == 0 and verdicts == {"dense2/bias": "undecided"} and f"1 of {len(rows)} undecided" in done.out and "dense1/weight" not in rows and "frozen" in done.out,
+              "gradcheck: a bias before batchnorm is undecided, a frozen layer is frozen, exit 0", rows.get("dense2/bias", done))
+    done = program.run("gradcheck", config, "--set", "data.normalize=unit", "--tolerance", "1e-9")
+    tap.point(done.code == 1 and {row[2] for row in figures(done).values()} == {"undecided"} and "nothing was decided" in done.err,
+              "gradcheck: where nothing is decided, exit 1", done.err.strip() if done.code == 1 else done)
 
 
 def texts(program, name, run):

@@ -1,11 +1,10 @@
 /* Is the gradient the gradient? Along random directions u of +-1 a tensor, g.u must be the slope of
- * the loss, which central differences give, extrapolated to step zero with an error estimate
- * (C. Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Adv. Eng. Software 4, 1982).
+ * the loss, which central differences give, extrapolated to step zero with a doubt (slope.h).
  * Two things stand against 1e-3 in float32. Rounding wants large steps, and relu has kinks that
  * large steps cross (a dense direction crosses hundreds, an error of per cents). So each
  * piecewise-linear layer is held at the choices (slopes, winners) of the base point, and a loss
- * with kinks at its piece: the same function near it, smooth far from it. Costs up to 16 forwards
- * of one shard a direction and tensor. Allocates; not for a step. */
+ * with kinks at its piece: the same function near it, smooth far from it. Costs up to 64 forwards
+ * of one shard a direction and tensor, commonly 20. Allocates; not for a step. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +12,16 @@
 #include "descent/rng.h"
 
 #include "rank.h"
+#include "slope.h"
 
-enum { GRADCHECK_RUNGS = 8 };
-static const double GRADCHECK_SURE = 1e-5; /* agreement that ends the ladder: far below 1e-3 */
+enum { GRADCHECK_NOISE_LINES = 4 };
+
+/* What is asked for. */
+typedef struct gradcheck_task {
+    int directions;
+    uint64_t seed;
+    ds_gradcheck *out;
+} gradcheck_task;
 
 typedef struct gradcheck {
     ds_workspace *w;
@@ -26,7 +32,7 @@ typedef struct gradcheck {
     float **held;  /* (n_layers): x of the base point, dense (rows, in); NULL: layer as it is */
     float *base;   /* (rows, out) the outputs there, where the loss has kinks; else NULL */
     double *reach; /* (n_params): the largest step of an element */
-    double noise;  /* of a slope: the loss's own rounding */
+    double noise;  /* slopes no larger may be the gradient's rounding alone */
     double loss;   /* at the base point */
 } gradcheck;
 
@@ -128,101 +134,98 @@ static void gradcheck_walk(gradcheck *self, const gradcheck_line *line, double s
     }
 }
 
-/* Central difference of the loss at step e; also the loss's own size, for the noise. */
-static ds_status gradcheck_difference(gradcheck *self, const gradcheck_line *line, double e,
-                                      double *out)
-{
-    double up = 0, down = 0;
-    gradcheck_walk(self, line, e, NULL);
-    DS_TRY(gradcheck_loss(self, &up));
-    gradcheck_walk(self, line, -e, NULL);
-    DS_TRY(gradcheck_loss(self, &down));
-    *out = (up - down) / (2 * e);
-    return DS_OK;
-}
+/* The loss at step t along the line. */
+typedef struct gradcheck_curve {
+    gradcheck *check;
+    const gradcheck_line *line;
+} gradcheck_curve;
 
-/* One rung of Ridders' tableau: the entry that agrees best with its neighbours, and how well; of
- * two rungs of differences a[0] how far they lie apart, as an error of the loss. */
-typedef struct gradcheck_rung {
-    double value, off, noise;
-} gradcheck_rung;
-
-/* Neville's rule in e^2 for rung i. */
-static gradcheck_rung gradcheck_climb(double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], int i, double e)
+static ds_status gradcheck_curve_at(void *context, double t, double *out)
 {
-    gradcheck_rung r = {a[0][i], (double)INFINITY, 0};
-    double power = 4;
-    for (int j = 1; j <= i; j++, power *= 4) {
-        a[j][i] = (a[j - 1][i] * power - a[j - 1][i - 1]) / (power - 1);
-        double d = fmax(fabs(a[j][i] - a[j - 1][i]), fabs(a[j][i] - a[j - 1][i - 1]));
-        if (d <= r.off)
-            r.off = d, r.value = a[j][i];
-    }
-    if (i > 0)
-        r.noise = fabs(a[0][i] - a[0][i - 1]) * e;
-    return r;
-}
-
-/* Ridders: differences at e, e/2, e/4, ... Of all rungs counts the one that agrees best with the
- * rung before: two entries far from the limit may meet by chance, not three. Agreement finer than
- * the loss's own rounding, as it shows between the last differences, is chance too: it is the least
- * doubt there is. */
-static ds_status gradcheck_slope(gradcheck *self, const gradcheck_line *line, double *best,
-                                 double *doubt)
-{
-    double a[GRADCHECK_RUNGS][GRADCHECK_RUNGS], e = 1;
-    gradcheck_rung r[GRADCHECK_RUNGS];
-    int n = 0;
-    for (bool on = true; n < GRADCHECK_RUNGS && on; n++, e /= 2) {
-        DS_TRY(gradcheck_difference(self, line, e, &a[0][n]));
-        r[n] = gradcheck_climb(a, n, e);
-        if (n > 0)
-            r[n].off = fmax(r[n].off, fabs(r[n].value - r[n - 1].value));
-        bool sure = n > 2 && r[n].off <= GRADCHECK_SURE * fabs(r[n].value);
-        bool rounding = n > 3 && r[n].noise > r[n - 1].noise / 2 && r[n].noise > r[n - 2].noise / 4;
-        on = !sure && !rounding;
-    }
-    double noise = 2 * fmax(r[n - 1].noise, r[n - 2].noise);
-    *doubt = (double)INFINITY;
-    e = 1;
-    for (int i = 0; i < n; i++, e /= 2) {
-        r[i].off = fmax(r[i].off, noise / e);
-        for (int j = 0; j < i; j++) /* what a later rung contradicts met by chance */
-            r[j].off = fmax(r[j].off, fabs(r[i].value - r[j].value) - 2 * r[i].off);
-    }
-    for (int i = 2; i < n; i++)
-        if (r[i].off <= *doubt)
-            *doubt = r[i].off, *best = r[i].value;
-    return DS_OK;
+    const gradcheck_curve *self = context;
+    gradcheck_walk(self->check, self->line, t, NULL);
+    return gradcheck_loss(self->check, out);
 }
 
 /* ---- verdicts ------------------------------------------------------------------------------- */
 
-/* Norm-relative error over the directions of tensors [from, to). A slope that the differences
- * cannot tell from zero (a dead unit's, a bias's before batchnorm) says nothing and counts as
- * right. */
-static ds_status gradcheck_tensors(gradcheck *self, size_t from, size_t to, int directions,
-                                   uint64_t seed, double *error)
+/* Squares over the directions of one tensor. */
+typedef struct gradcheck_sums {
+    double difference, doubt, wrong; /* slope from gradient; of the slope; beyond 2 doubts */
+    double norm;
+} gradcheck_sums;
+
+/* Noise of the loss along the first directions of a tensor: it differs from line to line, and the
+ * figure of one is rough. */
+static ds_status gradcheck_noise(gradcheck *self, gradcheck_line *line, int directions, double *out)
+{
+    gradcheck_curve along = {self, line};
+    ds_curve curve = {gradcheck_curve_at, &along};
+    int n = directions < GRADCHECK_NOISE_LINES ? directions : GRADCHECK_NOISE_LINES;
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        double square = 0;
+        line->number = (uint64_t)i;
+        DS_TRY(ds_slope_noise(&curve, &square));
+        sum += square;
+    }
+    *out = sqrt(sum / n);
+    return DS_OK;
+}
+
+/* Where slope and gradient are no more than the gradient's own rounding (of a dead unit, a bias
+ * before batchnorm), their difference says nothing: it is doubt. */
+static ds_status gradcheck_direction(gradcheck *self, const gradcheck_line *line, double noise,
+                                     gradcheck_sums *sums)
+{
+    gradcheck_curve at = {self, line};
+    ds_curve curve = {gradcheck_curve_at, &at};
+    ds_slope slope = {0, 0};
+    double along = 0;
+    gradcheck_walk(self, line, 0, &along);
+    DS_TRY(ds_slope_find(&curve, noise, &slope));
+    double off = fabs(slope.value - along), size = fmax(fabs(slope.value), fabs(along));
+    double doubt = size <= self->noise ? fmax(slope.doubt, off / 2) : slope.doubt;
+    double wrong = fmax(0, off - 2 * doubt);
+    sums->difference += off * off;
+    sums->doubt += doubt * doubt;
+    sums->wrong += wrong * wrong;
+    sums->norm += size * size;
+    return DS_OK;
+}
+
+static double gradcheck_ratio(double squares, double norm)
+{
+    return squares == 0 ? 0 : sqrt(squares / norm);
+}
+
+static void gradcheck_note(ds_gradcheck *out, size_t i, const gradcheck_sums *sums)
+{
+    out->error[i] = gradcheck_ratio(sums->wrong, sums->norm);
+    if (out->difference != NULL)
+        out->difference[i] = gradcheck_ratio(sums->difference, sums->norm);
+    if (out->doubt != NULL)
+        out->doubt[i] = gradcheck_ratio(sums->doubt, sums->norm);
+}
+
+/* Entry `at` of out: norm-relative figures over the directions of tensors [from, to). */
+static ds_status gradcheck_tensors(gradcheck *self, const gradcheck_task *task, size_t from,
+                                   size_t to, size_t at)
 {
     const ds_layout *layout = ds_model_layout(self->w->spec.model);
+    gradcheck_sums sums = {0, 0, 0, 0};
+    double noise = 0;
     char purpose[160];
     snprintf(purpose, sizeof purpose, "gradcheck/%s",
              to - from == 1 ? layout->param[from].name : "all");
-    gradcheck_line line = {from, to, ds_rng_for(seed, purpose), 0};
-    double wrong = 0, norm = 0;
-    for (int i = 0; i < directions; i++) {
-        double along = 0, slope = 0, doubt = 0;
+    gradcheck_line line = {from, to, ds_rng_for(task->seed, purpose), 0};
+    DS_TRY(gradcheck_noise(self, &line, task->directions, &noise));
+    for (int i = 0; i < task->directions; i++) {
         line.number = (uint64_t)i;
-        gradcheck_walk(self, &line, 0, &along);
-        DS_TRY(gradcheck_slope(self, &line, &slope, &doubt));
-        double off = fmax(0, fabs(slope - along) - 2 * doubt);
-        if (fmax(fabs(slope), fabs(along)) <= self->noise)
-            off = 0;
-        wrong += off * off;
-        norm += fmax(along * along, slope * slope);
+        DS_TRY(gradcheck_direction(self, &line, noise, &sums));
     }
     gradcheck_walk(self, &line, 0, NULL); /* back to the base point */
-    *error = wrong == 0 ? 0 : sqrt(wrong / norm);
+    gradcheck_note(task->out, at, &sums);
     return DS_OK;
 }
 
@@ -310,20 +313,20 @@ static ds_status gradcheck_room(gradcheck *self)
                          &self->base);
 }
 
-static ds_status gradcheck_run(gradcheck *self, int directions, uint64_t seed, ds_gradcheck *out)
+static ds_status gradcheck_run(gradcheck *self, const gradcheck_task *task)
 {
     const ds_layout *layout = ds_model_layout(self->w->spec.model);
+    size_t n = layout->n_params;
     DS_TRY(gradcheck_room(self));
     DS_TRY(gradcheck_gradient(self));
     gradcheck_reach(self);
     DS_TRY(gradcheck_base(self));
-    for (size_t p = 0; p < layout->n_params; p++) {
-        out->error[p] = 0;
+    for (size_t p = 0; p < n; p++) {
+        gradcheck_note(task->out, p, &(gradcheck_sums){0, 0, 0, 0});
         if (ds_param_learns(&layout->param[p]))
-            DS_TRY(gradcheck_tensors(self, p, p + 1, directions, seed, &out->error[p]));
+            DS_TRY(gradcheck_tensors(self, task, p, p + 1, p));
     }
-    return gradcheck_tensors(self, 0, layout->n_params, directions, seed,
-                             &out->error[layout->n_params]);
+    return gradcheck_tensors(self, task, 0, n, n);
 }
 
 ds_status ds_model_gradcheck(ds_workspace *self, const float *params, ds_shard *shard,
@@ -331,8 +334,17 @@ ds_status ds_model_gradcheck(ds_workspace *self, const float *params, ds_shard *
 {
     DS_ASSERT(out->n == self->spec.model->layout.n_params + 1 && shard->rows > 0);
     gradcheck check = {.w = self, .shard = shard, .params = params};
+    gradcheck_task task = {directions, seed, out};
     DS_TRY(ds_arena_create("gradient check", &check.arena));
-    ds_status status = gradcheck_run(&check, directions, seed, out);
+    ds_status status = gradcheck_run(&check, &task);
     ds_arena_destroy(&check.arena);
     return status;
+}
+
+ds_gradcheck_verdict ds_gradcheck_judge(const ds_gradcheck *self, size_t i, double tolerance)
+{
+    if (!(self->error[i] <= tolerance))
+        return DS_GRADCHECK_DIFFERS;
+    bool told = self->difference[i] <= tolerance && self->doubt[i] <= tolerance;
+    return told ? DS_GRADCHECK_AGREES : DS_GRADCHECK_UNDECIDED;
 }
