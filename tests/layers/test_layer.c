@@ -23,7 +23,7 @@ START_TEST(gradients_are_right)
     const ds_layer_ops *ops = ds_layer_at((size_t)_i);
     char entry[256], model[512];
     model_rig rig;
-    double error[16];
+    double error[16], difference[16], doubt[16];
     layer_entry(ops, sizeof entry, entry);
     const char *shape = layer_input(ops);
     if (ops->reads_ids)
@@ -35,15 +35,16 @@ START_TEST(gradients_are_right)
                  "%s, {dense: {units: 3}}]}",
                  shape, entry);
     rig_make(&rig, model, "mse", 16, 1, ds_kernels_find("ref"));
-    ds_gradcheck out = {ds_model_layout(rig.model)->n_params + 1, error};
+    ds_gradcheck out = {ds_model_layout(rig.model)->n_params + 1, error, difference, doubt};
     ds_shard shard = rig_shard(&rig, 0, 16);
     RIG_OK(ds_model_gradcheck(rig.workspace, rig.params, &shard, 16, 5, &out));
     printf("# %s:", ops->name);
     for (size_t i = 0; i < out.n; i++)
-        printf(" %.1e", error[i]);
+        printf(" %.1e+-%.0e", difference[i], doubt[i]);
     printf("\n");
     for (size_t i = 0; i < out.n; i++)
-        ck_assert_double_lt(error[i], 1e-3);
+        ck_assert_int_ne(ds_gradcheck_judge(&out, i, 1e-3), DS_GRADCHECK_DIFFERS);
+    ck_assert_int_eq(ds_gradcheck_judge(&out, out.n - 1, 1e-3), DS_GRADCHECK_AGREES);
     rig_free(&rig);
 }
 END_TEST

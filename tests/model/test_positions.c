@@ -54,7 +54,7 @@ START_TEST(gradient_is_right)
     int32_t label[ROWS * LENGTH];
     double error[32], worst = 0;
     make(&rig, label);
-    ds_gradcheck out = {ds_model_layout(rig.model)->n_params + 1, error};
+    ds_gradcheck out = {.n = ds_model_layout(rig.model)->n_params + 1, .error = error};
     ds_shard shard = {.rows = ROWS, .targets = {.label = label}};
     RIG_OK(ds_model_gradcheck(rig.workspace, rig.params, &shard, 16, 5, &out));
     for (size_t i = 0; i < out.n; i++)

@@ -118,7 +118,7 @@ START_TEST(gradients_are_right)
     model_rig rig;
     double error[16], worst = 0;
     rig_make(&rig, models[_i], "mse", ROWS, 1, ds_kernels_find("ref"));
-    ds_gradcheck out = {ds_model_layout(rig.model)->n_params + 1, error};
+    ds_gradcheck out = {.n = ds_model_layout(rig.model)->n_params + 1, .error = error};
     ds_shard shard = rig_shard(&rig, 0, ROWS);
     RIG_OK(ds_model_gradcheck(rig.workspace, rig.params, &shard, 16, 5, &out));
     for (size_t i = 0; i < out.n; i++)

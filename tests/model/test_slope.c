@@ -57,7 +57,7 @@ static ds_slope find(bends *b)
     ds_slope slope = {0, 0};
     double square = 0, sum = 0;
     for (int i = 0; i < 4; i++, sum += square)
-        ck_assert_int_eq(ds_slope_noise(&curve, &square), DS_OK);
+        ck_assert_int_eq(ds_slope_noise(&curve, i, &square), DS_OK);
     ck_assert_int_eq(ds_slope_find(&curve, sqrt(sum / 4), &slope), DS_OK);
     return slope;
 }

@@ -166,7 +166,7 @@ static ds_status gradcheck_noise(gradcheck *self, gradcheck_line *line, int dire
     for (int i = 0; i < n; i++) {
         double square = 0;
         line->number = (uint64_t)i;
-        DS_TRY(ds_slope_noise(&curve, &square));
+        DS_TRY(ds_slope_noise(&curve, i, &square));
         sum += square;
     }
     *out = sqrt(sum / n);

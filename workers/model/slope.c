@@ -11,9 +11,10 @@
 #include <string.h>
 
 enum { SLOPE_RUNGS = 16, SLOPE_POINTS = 9 };
-static const double SLOPE_NEAR = 0x1p-12; /* between the points that measure noise */
+static const double SLOPE_NEAR = 0x1p-13; /* 1 to 2 of it lie between points that measure noise */
 static const double SLOPE_SURE = 1e-6;    /* relative doubt that ends the ladder: far below 1e-3 */
 static const double SLOPE_GOOD = 1e-4;    /* relative doubt beyond which a straight curve gets */
+static const double SLOPE_MISSED = 32;    /* times the noise measured: at most what it may be */
 static const double SLOPE_WIDE = 16;      /* steps from this one down */
 
 /* One rung of the tableau: a difference and what extrapolates it, the entry that agrees best with
@@ -23,16 +24,20 @@ typedef struct slope_rung {
     double value, doubt;
     double floor; /* least doubt: what the noise makes of an entry */
     double move;  /* from the difference of the rung before */
+    bool wild;    /* small, but it does not settle */
 } slope_rung;
 
 /* k-th differences of noise have its variance times the binomial (2k, k). The largest of orders 4
- * to 6 counts: those below see the curve. */
-ds_status ds_slope_noise(const ds_curve *curve, double *square)
+ * to 6 counts: those below see the curve. A coarse grid (one element's rounding) may meet equal
+ * steps in a straight line, which no difference shows: golden-ratio steps meet it elsewhere each
+ * turn. */
+ds_status ds_slope_noise(const ds_curve *curve, int turn, double *square)
 {
-    double f[SLOPE_POINTS], gain = 1;
+    double f[SLOPE_POINTS], gain = 1,
+                            step = SLOPE_NEAR * (1 + fmod(0.6180339887498949 * (turn + 1), 1));
     *square = 0;
     for (int i = 0; i < SLOPE_POINTS; i++)
-        DS_TRY(curve->at(curve->context, (i - SLOPE_POINTS / 2) * SLOPE_NEAR, &f[i]));
+        DS_TRY(curve->at(curve->context, (i - SLOPE_POINTS / 2) * step, &f[i]));
     for (int k = 1; k <= 6; k++) {
         double sum = 0;
         gain *= 2.0 * (2 * k - 1) / k;
@@ -68,11 +73,27 @@ static void slope_judge(slope_rung *rung, int i)
 {
     slope_rung *r = &rung[i], *before = &rung[i - 1];
     r->doubt = fmax(fmax(r->doubt, r->floor), fabs(r->value - before->value));
-    r->move = fabs(r->entry[0] - before->entry[0]);
     if (r->move > r->floor && r->move > before->move / 2)
         r->doubt = fmax(r->doubt, r->move);
     for (int j = 2; j < i; j++)
         rung[j].doubt = fmax(rung[j].doubt, fabs(r->value - rung[j].value) - r->floor);
+}
+
+/* The measure misses noise that looks straight nearby, as one element's rounding may: small
+ * differences that twice do not settle are noise, on all rungs. Returns it as it stands then. */
+static double slope_unsettled(slope_rung *rung, int i, double noise)
+{
+    slope_rung *r = &rung[i];
+    r->wild = i > 1 && r->move > r->floor && r->move > rung[i - 1].move / 2 &&
+              r->move < SLOPE_MISSED * r->floor;
+    if (!r->wild || !rung[i - 1].wild)
+        return noise;
+    double more = r->move / r->floor;
+    for (int j = 0; j <= i; j++) {
+        rung[j].floor *= more;
+        rung[j].doubt = fmax(rung[j].doubt, rung[j].floor);
+    }
+    return noise * more;
 }
 
 /* Of rungs that a later one of n has confirmed. */
@@ -106,10 +127,12 @@ static ds_status slope_ladder(const ds_curve *curve, double noise, double first,
         slope_rung *r = &rung[n];
         DS_TRY(slope_difference(curve, e, &r->entry[0]));
         r->value = r->entry[0], r->doubt = (double)INFINITY;
-        r->floor = 2 * noise / e, r->move = 0;
+        r->floor = 2 * noise / e, r->move = 0, r->wild = false;
         if (n == 0)
             continue;
+        r->move = fabs(r->entry[0] - rung[n - 1].entry[0]);
         slope_extrapolate(rung, n);
+        noise = slope_unsettled(rung, n, noise);
         slope_judge(rung, n);
         best = slope_best(rung, n + 1);
         if (n > 2 && rung[best].doubt <= fmax(r->floor, SLOPE_SURE * fabs(rung[best].value)))
