@@ -107,11 +107,16 @@ typedef struct gradcheck_line {
     uint64_t number;
 } gradcheck_line;
 
-/* Calls for every element: point = params + step u when move, and adds g u to *along when not NULL.
- */
-static void gradcheck_walk(gradcheck *self, const gradcheck_line *line, double step, double *along)
+/* What the gradient says of a line: g u, and g (point - params), where the point is float32's. */
+typedef struct gradcheck_along {
+    double unit, moved;
+} gradcheck_along;
+
+/* Point = params + step u. */
+static gradcheck_along gradcheck_walk(gradcheck *self, const gradcheck_line *line, double step)
 {
     const ds_layout *layout = ds_model_layout(self->w->spec.model);
+    gradcheck_along along = {0, 0};
     uint64_t n = 0;
     uint32_t word[4] = {0};
     for (size_t p = line->from; p < line->to; p++) {
@@ -126,15 +131,17 @@ static void gradcheck_walk(gradcheck *self, const gradcheck_line *line, double s
                 if (n % 128 == 0)
                     ds_rng_block(&line->rng, line->number, n / 128, word);
                 bool up = word[n / 32 % 4] >> (n % 32) & 1;
+                double from = (double)self->params[at + c], g = (double)self->grad[at + c];
                 self->point[at + c] = self->params[at + c] + (up ? move : -move);
-                if (along != NULL)
-                    *along += (up ? reach : -reach) * (double)self->grad[at + c];
+                along.unit += (up ? reach : -reach) * g;
+                along.moved += ((double)self->point[at + c] - from) * g;
             }
         }
     }
+    return along;
 }
 
-/* The loss at step t along the line. */
+/* The loss at step t along the line, less what the gradient makes of the point's own rounding. */
 typedef struct gradcheck_curve {
     gradcheck *check;
     const gradcheck_line *line;
@@ -143,8 +150,10 @@ typedef struct gradcheck_curve {
 static ds_status gradcheck_curve_at(void *context, double t, double *out)
 {
     const gradcheck_curve *self = context;
-    gradcheck_walk(self->check, self->line, t, NULL);
-    return gradcheck_loss(self->check, out);
+    gradcheck_along along = gradcheck_walk(self->check, self->line, t);
+    DS_TRY(gradcheck_loss(self->check, out));
+    *out -= along.moved - t * along.unit;
+    return DS_OK;
 }
 
 /* ---- verdicts ------------------------------------------------------------------------------- */
@@ -181,8 +190,7 @@ static ds_status gradcheck_direction(gradcheck *self, const gradcheck_line *line
     gradcheck_curve at = {self, line};
     ds_curve curve = {gradcheck_curve_at, &at};
     ds_slope slope = {0, 0};
-    double along = 0;
-    gradcheck_walk(self, line, 0, &along);
+    double along = gradcheck_walk(self, line, 0).unit;
     DS_TRY(ds_slope_find(&curve, noise, &slope));
     double off = fabs(slope.value - along), size = fmax(fabs(slope.value), fabs(along));
     double doubt = size <= self->noise ? fmax(slope.doubt, off / 2) : slope.doubt;
@@ -224,7 +232,7 @@ static ds_status gradcheck_tensors(gradcheck *self, const gradcheck_task *task, 
         line.number = (uint64_t)i;
         DS_TRY(gradcheck_direction(self, &line, noise, &sums));
     }
-    gradcheck_walk(self, &line, 0, NULL); /* back to the base point */
+    gradcheck_walk(self, &line, 0); /* back to the base point */
     gradcheck_note(task->out, at, &sums);
     return DS_OK;
 }
