@@ -11,8 +11,8 @@ typedef struct ds_curve {
 } ds_curve;
 
 typedef struct ds_slope {
-    double value,
-        doubt; /* |value - slope| <= 2 doubt, save once in ten thousand; INFINITY: unknown */
+    double value;
+    double doubt; /* |value - slope| is rarely more than 2 of it; INFINITY: nothing is known */
 } ds_slope;
 
 /* Mean square of the noise of the curve's values near 0, from its values at 9 points so near that
