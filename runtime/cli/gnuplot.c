@@ -67,16 +67,20 @@ void gnuplot_quote(const char *text, FILE *file)
 }
 
 /* A colour a run (Okabe and Ito's, which the colour-blind can tell apart); training is a line,
- * evaluations are dashes with a point each. */
+ * evaluations are dashes with a point each; where the colours are used up, lines have other dashes.
+ */
 static void gnuplot_style(const curves *set, size_t c, size_t *splits, FILE *file)
 {
     static const char *const color[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                         "#e69f00", "#56b4e9", "#5b4b8a", "#666666"};
-    const char *paint = color[set->run[c] % (sizeof color / sizeof *color)];
+    enum { COLORS = sizeof color / sizeof *color, DASHES = 3 };
+    static const int dash[DASHES] = {1, 4, 3};
+    const char *paint = color[set->run[c] % COLORS];
     if (set->curve[c].n == 1)
         fprintf(file, " with points pt 7 ps 1.2 lc rgb '%s'", paint);
     else if (strcmp(set->split[c], "train") == 0)
-        fprintf(file, " with lines lw 1.6 lc rgb '%s'", paint);
+        fprintf(file, " with lines lw 1.6 dt %d lc rgb '%s'", dash[set->run[c] / COLORS % DASHES],
+                paint);
     else
         fprintf(file, " with linespoints lw 1.6 dt 2 pt %d ps 0.6 lc rgb '%s'",
                 *splits == 0 ? 7 : 5, paint);

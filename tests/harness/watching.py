@@ -3,6 +3,7 @@ spike guard against its formula, warnings where they belong; the same numbers on
 usage: watching.py DESCENT"""
 import json
 import random
+import shutil
 import sys
 
 from runs import Folder, Program, Tap, checkpoints, events, final_hash, parameters, status, table
@@ -209,6 +210,10 @@ def plots(runs, folder):
     for what, parts in (("grad_norm", ("train", "dense1", "dense3")), ("update_ratio", ("dense1", "dense2")), ("dead", ("dense1",)), ("sharpness", ("sharpness", "2/lr"))):
         done = runs.program.run("plot", run, "--what", what, "--log")
         tap.point(done.code == 0 and all(f": {part}" in done.out for part in parts), f"plot --what {what}", done.out.splitlines()[-1:] or done)
+    if shutil.which("gnuplot"):
+        layers = ", ".join(["dense: {units: 3}"] * 8 + ["dense: {units: 1}"])
+        runs.program.run("plot", runs(LINE, f"model.layers=[{layers}]", "train.max_steps=3", "train.log_layers=true"), "--what", "grad_norm", "--out", folder / "nine.svg")
+        tap.point("stroke-dasharray" in (folder / "nine.svg").read_text(), "plot: the ninth layer has the first one's colour, but dashes")
     line = runs(LINE, "train.max_steps=3", "train.log_every=1")
     told = [next(e["loss"] for e in events(line, kind)[::-1]) for kind in ("step", "eval")]
     shown = runs.program.run("plot", line).out
