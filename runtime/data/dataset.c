@@ -143,6 +143,10 @@ ds_status ds_dataset_read(const ds_read_request *request, ds_dataset **out)
     const ds_format_ops *ops = ds_format_find(name);
     if (ops != NULL)
         return ds_read_format(ops, request, out);
+    if (name[0] == '\0')
+        return ds_value_fail(request->source,
+                             "data.%s: 'format' is missing; see descent list formats",
+                             request->split);
     size_t n = 0;
     for (; n < 32 && ds_format_at(n) != NULL; n++)
         names[n] = ds_format_at(n)->name;

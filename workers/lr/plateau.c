@@ -99,7 +99,7 @@ static ds_lr_watch plateau_watches(const void *options)
 extern const ds_lr_ops ds_lr_plateau;
 const ds_lr_ops ds_lr_plateau = {
     .name = "plateau",
-    .help = "times factor when the loss no longer falls",
+    .help = "times factor when the loss no longer falls; it looks once the warm-up is over",
     .options = plateau_table,
     .options_size = sizeof(plateau_options),
     .rate = plateau_rate,
