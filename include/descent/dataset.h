@@ -18,7 +18,8 @@ typedef struct ds_dataset {
     size_t padded;        /* positions at the end of the last sample that no token fills */
     size_t n_classes;
     const char *const *class_name; /* (n_classes), NULL when classes are plain numbers */
-    const float *target;           /* (n, n_targets), REAL */
+    bool declares_classes; /* the source itself says that its targets are classes, however many */
+    const float *target;   /* (n, n_targets), REAL */
     size_t n_targets;
     const char *const *column; /* names of the input elements (csv), or NULL */
     const char *const *target_column;

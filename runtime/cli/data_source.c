@@ -47,13 +47,9 @@ static ds_status source_once(const char *name, const ds_read_request *request, d
 
 /* Whole numbers may be classes or measured values: few of them are classes, and so are labels and
  * names that are no numbers. */
-static bool source_classes(const ds_read_request *request, const ds_dataset *data)
+static bool source_classes(const ds_dataset *data)
 {
-    const ds_value *format = ds_value_find(request->source, "format");
-    const ds_format_ops *ops = NULL;
-    if (format != NULL && format->kind == DS_VALUE_SCALAR)
-        ops = ds_format_find(format->text);
-    if ((ops != NULL && ops->labels) || data->n_classes <= SOURCE_CLASSES + data->n / 10)
+    if (data->declares_classes || data->n_classes <= SOURCE_CLASSES + data->n / 10)
         return true;
     for (size_t c = 0; data->class_name != NULL && c < data->n_classes; c++) {
         char *end = NULL;
@@ -71,7 +67,7 @@ static ds_status source_try(const char *name, ds_read_request *request, ds_datas
     ds_dataset *data = NULL;
     const ds_status first = source_once(name, request, &data);
     snprintf(why, sizeof why, "%s", ds_last_error());
-    if (data != NULL && source_classes(request, data)) {
+    if (data != NULL && source_classes(data)) {
         *out = data;
         return DS_OK;
     }

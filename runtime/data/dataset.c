@@ -129,6 +129,7 @@ ds_status ds_read_format(const ds_format_ops *ops, const ds_read_request *reques
     ds_auto(ds_dataset) self = NULL;
     void *options = NULL;
     DS_TRY(ds_dataset_create(&self));
+    self->declares_classes = ops->labels;
     DS_TRY(dataset_options(ops, request, self->arena, &options));
     DS_TRY(ops->read(options, request, self));
     DS_TRY(ds_dataset_judge(self, request->split));

@@ -226,6 +226,7 @@ static ds_status hdf5_labels(const hdf5_array *self, const ds_read_request *requ
     const char *const *name = NULL;
     DS_TRY(ds_h5names_read(self->set, H5NAMES_CLASSES, where, out->arena, &n, &name));
     DS_TRY(hdf5_take(self, H5T_NATIVE_INT64, label));
+    out->declares_classes = n > 0 || ds_h5names_count(self->set, H5NAMES_COUNT) > 0;
     if (n > 0 && request->class_name != NULL)
         DS_TRY(hdf5_rename(request, where, n, name, out, label));
     else if (n > 0 && request->n_classes == 0)

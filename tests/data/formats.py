@@ -82,16 +82,22 @@ tap.point(bool(same) and names == ["k0", "k1", "k2"] and columns == list("abcd")
 (folder / "many.csv").write_text("a,b,kind\n" + "".join(f"{i / 2},{-i},name{i % 40}\n" for i in range(60)))
 numpy.concatenate([labels[:5, None], 17 * numpy.arange(5, dtype="u1")[:, None], pixels[:5]], 1).tofile(folder / "c100.bin")
 (folder / "two.csv").write_text("".join(f"{i / 2},{-i},{i * i},{i / 4}\n" for i in range(6)))
-for name, source, out, expected in (("40 names", "many.csv", "many.h5", [i % 40 for i in range(60)]),
-                                    ("40 names in HDF5", "many.h5", "p.h5", [i % 40 for i in range(60)]),
+(folder / "codes.csv").write_text("a,code\n" + "".join(f"{i / 2},{5 * (i % 40)}\n" for i in range(60)))
+(folder / "codes.yaml").write_text("data: {train: {format: csv, path: codes.csv}}\nmodel: {input: [1], layers: [{dense: {units: 40}}]}\nloss: cross_entropy\noptimizer: sgd\ntrain: {epochs: 1}\n")
+for name, source, out, expected in (("40 names", "many.csv", "many.h5", [b"name%d" % (i % 40) for i in range(60)]),
+                                    ("40 names in HDF5", "many.h5", "p.h5", [b"name%d" % (i % 40) for i in range(60)]),
+                                    ("40 numbers that the loss makes classes", "codes.yaml", "codes.h5", [b"%d" % (5 * (i % 40)) for i in range(60)]),
+                                    ("40 numbers that HDF5 names as classes", "codes.h5", "p.h5", [b"%d" % (5 * (i % 40)) for i in range(60)]),
                                     ("5 of 100 labels", "{format: cifar100, path: c100.bin}", "p.h5", [17 * i for i in range(5)]),
+                                    ("5 of 100 labels, told by content", "c100.bin", "p.h5", [17 * i for i in range(5)]),
+                                    ("5 of 100 labels in HDF5", "p.h5", "q.h5", [17 * i for i in range(5)]),
                                     ("two columns", "{format: csv, path: two.csv, target: [1, 3]}", "p.h5", [[-i, i / 4] for i in range(6)])):
     made = run("data", "convert", source, out, "--overwrite")
     with h5py.File(folder / out) as file:
         found = file["targets"] if "targets" in file else numpy.zeros(0)
         names = found.attrs["class_names"].tolist() if "class_names" in getattr(found, "attrs", {}) else []
         if name.startswith("40"):  # numbered in their order
-            expected = [names.index(b"name%d" % i) if names else -1 for i in expected]
+            expected = [names.index(e) if names else -1 for e in expected]
         same = found.shape == numpy.shape(expected) and (found.dtype.kind == "f") == (name == "two columns") and (found[:] == expected).all()
         tap.point(made.code == 0 and bool(same), f"convert {name}", f"{found.dtype}, {len(names)} names" if made.code == 0 else made)
 with open(folder / "large.npy", "wb") as file:  # a hole of zeros: this process must stay small, its size counts for the child's
