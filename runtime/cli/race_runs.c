@@ -150,11 +150,13 @@ static size_t race_edits(const race *self, const race_run *run, char edit[][RACE
     size_t n = 0;
     bool own = strcmp(run->optimizer, self->optimizer) == 0, drives = race_drives(run->optimizer);
     ds_real_text(run->lr, lr);
-    if (drives) /* the schedule is the others' */
+    if (drives) { /* rates and schedules are for the other optimizers */
         snprintf(edit[n++], RACE_EDIT, "lr=null");
-    if (!own && drives)
-        snprintf(edit[n++], RACE_EDIT, "optimizer={name: %s}", run->optimizer);
-    else if (!own)
+        if (own)
+            snprintf(edit[n++], RACE_EDIT, "optimizer.lr=null");
+        else
+            snprintf(edit[n++], RACE_EDIT, "optimizer={name: %s}", run->optimizer);
+    } else if (!own)
         snprintf(edit[n++], RACE_EDIT, "optimizer={name: %s, lr: %s, clip_norm: %s}",
                  run->optimizer, lr, ds_real_text(self->clip_norm, clip));
     else if (run->own_lr)

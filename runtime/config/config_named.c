@@ -272,7 +272,7 @@ static ds_status named_scale(ds_config *self, const ds_raw_named *lr)
     int64_t batch = self->batch.size * self->batch.accumulate;
     double times = (double)batch / (double)lr->scale_batch, given = self->lr;
     self->lr_note = "";
-    if (lr->scale == 0)
+    if (lr->scale == 0 || self->optimizer->reach == DS_REACH_MODEL)
         return DS_OK;
     self->lr = given * (lr->scale == 1 ? times : sqrt(times));
     DS_TRY(ds_arena_printf(self->arena, &note,

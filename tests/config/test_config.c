@@ -231,6 +231,7 @@ START_TEST(optimizers_that_drive_have_no_rate)
     char *text = NULL;
     printf("# %s %s: idle is %s\n", set[0], set[1], idle_rate(c));
     ck_assert_str_eq(idle_rate(c), idle);
+    ck_assert_str_eq(c->lr_note, "");
     ck_assert_int_eq(at_path(c, "optimizer.lr") == NULL && at_path(c, "lr") == NULL,
                      c->optimizer->reach == DS_REACH_MODEL && rates[_i].idle == NULL);
     ck_assert(ds_config_text(c, &text) == DS_OK);

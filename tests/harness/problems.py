@@ -153,6 +153,8 @@ def races(folder):
             tap.point(done.code == 2 and len(done.errors()) == 1 and option in done.err, f"race {names} {option} '{text}': exit 2", done.err.strip()[:120])
     done, found = race(config, "--optimizers", "sgd,lbfgs,newton", "--steps", "9", *sets("lr=cosine", "optimizer.clip_norm=3"))
     tap.point(done.code == 0 and [r["name"] for r in found["runs"]] == ["sgd lr 0.001", "lbfgs", "newton"], "race: schedule and clipping are for those with a rate", done if done.code else "")
+    done, found = race(config, "--optimizers", "lbfgs,sgd", "--lr", "0.1", *sets("optimizer={name: lbfgs, lr: 1}"))
+    tap.point(done.code == 0 and not done.err and [r["name"] for r in found["runs"]] == ["lbfgs", "sgd lr 0.1"], "race: no word about the config's idle rate", done if done.code else done.err)
     out = folder / "race"
     picture = shutil.which("gnuplot") is not None
     done = program.run("race", config, *axes, "--target", "0.5", "--out", out)
