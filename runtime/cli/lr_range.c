@@ -17,7 +17,7 @@ static double lr_range_best(const lr_range *self, size_t n)
     return best;
 }
 
-/* Four times the best; of negative losses as far above it as that is of their size. */
+/* Three times its size above the best loss. */
 static double lr_range_bound(double best)
 {
     return best > 0 ? 4 * best : -2 * best;

@@ -21,8 +21,7 @@ typedef struct lr_range {
 } lr_range;
 
 /* Local. Smooth the loss of step n - 1, of which the ones before have been smoothed; true while the
- * sweep may go on, false where it has diverged: not finite, or four times the best (twice below 0
- * above it). */
+ * sweep may go on, false where it has diverged: not finite, or above best + 3 |best|. */
 bool lr_range_add(lr_range *self);
 /* Local. Minimum of the smoothed loss, and the steepest point on the way to it, by differences over
  * the logarithm of the rate; none where the fall is at most four times its noise, or lost in

@@ -12,8 +12,8 @@ typedef struct ds_ray {
     float *point, *g;       /* (n) room: the point last asked for and its gradient */
 } ds_ray;
 
-/* Collective. Follow the ray as long as the loss falls along. Errors: DIVERGED where it does so to
- * -1e15 times the loss at w or times 1; those of `ask`. */
+/* Collective. Follow the ray as long as the loss falls along it. Errors: DIVERGED where the loss
+ * falls below -1e15 max(1, |loss at w|), or -1e30; those of `ask`. */
 ds_status ds_ending_ray(ds_drive *drive, const char *name, const ds_ray *ray) DS_NODISCARD;
 /* Local. No lower point was found from drive->w, where the gradient is g: the run is done, and
  * `stuck` where the relative gradient max |g_i| max(|w_i|, 1) / max(|loss|, 1) is above the cube
