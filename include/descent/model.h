@@ -128,7 +128,8 @@ DS_API ds_status ds_model_diagnose(ds_workspace *self, const float *params, int6
 
 /* Local. Directional-derivative check of one shard (which must have rows): over `directions` random
  * directions extrapolated central differences of the loss against the gradient, relative to the
- * slopes' norm; figures for each tensor's own directions (0: frozen) and for all together.
+ * slopes' norm; figures for each tensor's own directions (0: frozen, or both exactly 0) and for all
+ * together.
  * The slope's doubt is measured: from rounding and from what several steps say. `error` is how far
  * slope and gradient lie apart beyond 2 doubts; right layers stay near 0, doubts commonly near
  * 1e-5, and 1e-3 is the bound to judge by. Errors: DIVERGED where the loss or gradient is not

@@ -53,6 +53,9 @@ def functions(folder):
         for ranks in (0, 3):
             done = program.run("gradcheck", config, "--tolerance", "1e-5", *sets("problem.noise=0.5"), ranks=ranks)
             tap.point(done.code == 0, f"{name}: gradcheck, {ranks or 1} ranks", done.out.strip().splitlines()[-1:] if done.code == 0 else done)
+    for name, start in ("bowl", [0, 0]), ("saddle", [0, 0]), ("rosenbrock", [1, 1]):
+        done = program.run("gradcheck", folder / f"{name}.yaml", *sets(f"problem.start={start}"))
+        tap.point(done.code == 0, f"{name}: gradcheck where the slope is 0", done.out.strip().splitlines()[-1:] if done.code == 0 else done)
     done = program.train(folder / "rosenbrock.yaml", folder / "many", *sets("problem.start=[-1.2, 1, 0.5, -2, 0.1]"), ranks=0)
     v = [-1.2, 1, 0.5, -2, 0.1]
     want = sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(v, v[1:]))

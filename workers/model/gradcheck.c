@@ -202,9 +202,12 @@ static ds_status gradcheck_direction(gradcheck *self, const gradcheck_line *line
     return DS_OK;
 }
 
+/* Slope and gradient are exactly 0 where the norm is, as at a minimum: they agree, unless no step
+ * told anything. */
 static double gradcheck_ratio(double squares, double norm)
 {
-    return squares == 0 ? 0 : sqrt(squares / norm);
+    bool agree = squares == 0 || (norm == 0 && isfinite(squares));
+    return agree ? 0 : sqrt(squares / norm);
 }
 
 static void gradcheck_note(ds_gradcheck *out, size_t i, const gradcheck_sums *sums)
