@@ -8,6 +8,7 @@
 #include <math.h>
 
 static const double LR_RANGE_SURE = 4, LR_RANGE_FLOAT = 1e-6;
+static const double LR_RANGE_PLAIN = 0.5; /* of the loss: a fast fall looks like noise */
 
 static double lr_range_best(const lr_range *self, size_t n)
 {
@@ -58,8 +59,10 @@ static void lr_range_fall(lr_range *self, size_t m)
 
 static bool lr_range_falls(const lr_range *self)
 {
-    const double size = fabs(self->smoothed[self->minimum]) + fabs(self->fall);
-    return self->fall > LR_RANGE_SURE * self->noise && self->fall > LR_RANGE_FLOAT * size;
+    const double least = self->smoothed[self->minimum], size = fabs(least) + fabs(self->fall);
+    bool plain = least > 0 && self->fall > LR_RANGE_PLAIN * (least + self->fall);
+    return (plain || self->fall > LR_RANGE_SURE * self->noise) &&
+           self->fall > LR_RANGE_FLOAT * size;
 }
 
 void lr_range_judge(lr_range *self)

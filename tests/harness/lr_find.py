@@ -48,11 +48,13 @@ def verdict(loss, smooth):
 
 
 def falls(loss, smooth, smoothed, m):
-    """Is the way from the first half's mean to the minimum more than four deviations of what chance makes of it?"""
+    """Is the way from the first half's mean to the minimum more than four deviations of what chance makes of it, or half of the loss?"""
     half = (m + 1) // 2
     weights = [(1 - smooth) * smooth ** (m - i) / (1 - smooth ** (m + 1)) for i in range(m + 1)]  # of the smoothed minimum
     variance = sum((b - a) ** 2 for a, b in zip(loss[:m], loss[1:m + 1])) / (2 * m)
     fall = sum(loss[:half]) / half - smoothed[m]
+    if 0 < smoothed[m] < fall:  # it halves: no noise does that
+        return True
     return fall > 4 * math.sqrt(variance * (sum(w * w for w in weights) + 1 / half)) and fall > 1e-6 * (abs(smoothed[m]) + abs(fall))
 
 
@@ -118,6 +120,10 @@ with Folder("lr-find") as folder:
     steep = [program.run("lr-find", config, "--json", "--set", "optimizer.lr=1", "--set", f"seed={seed}") for seed in range(6)]
     advised = [json.loads(f.out)["suggested"] for f in steep]
     tap.point(all(f.code == 0 for f in steep) and all(1e-5 < a < 0.1 for a in advised), "the same where it falls: a rate", advised)
+    # of 20 steps a few see the fall, and it looks like their noise
+    done = program.run("lr-find", sys.argv[2] + "/configs/heating.yaml", "--json", "--from", "1e-2", "--to", "10", "--steps", "20", "--smooth", "0.9")
+    found = judge("verdict of a short sweep", done.out, 0.9, 1e-2, 1e3 ** (1 / 19))
+    tap.point(done.code == 0 and found["fall"] < 4 * found["noise"], "a loss that halves has fallen, whatever its noise", (found["fall"], found["noise"], found["suggested"]))
     top = folder.path / "top.yaml"
     top.write_text("problem: {name: rastrigin, start: [0.99495865, 0]}\noptimizer: {name: sgd}\ntrain: {max_steps: 5}\n")
     done = program.run("lr-find", top)
