@@ -96,8 +96,7 @@ class OddCase(Case):
     def rules(self):
         name, options = self.pick(*OPTIMIZERS)
         self.tree["optimizer"] = {"name": name, "lr": self.pick(0.001, 0.01, 0.1), "clip_norm": self.pick(0, 0, 0.1, 1), **options}
-        if name not in DRIVERS:
-            self.tree["lr"] = {"warmup_steps": self.pick(0, 3), **self.pick({"schedule": "constant"}, {"schedule": "cosine", "min": 0.0001},
+        self.tree["lr"] = {"warmup_steps": self.pick(0, 3), **self.pick({"schedule": "constant"}, {"schedule": "cosine", "min": 0.0001},
                                                                       {"schedule": "step", "step_size": 3}, {"schedule": "one_cycle", "div": 5},
                                                                       {"schedule": "warm_restarts", "period": 4, "factor": 2}, {"schedule": "wsd", "decay": 0.4},
                                                                       {"schedule": "plateau", "watch": "train", "patience": 0, "threshold": 0.5})}
@@ -215,8 +214,7 @@ class WideCase(Case):
         if name not in DRIVERS and self.chance(0.35):
             train["spike"] = {"window": self.pick(2, 4), "z": self.pick(0.5, 1)}
         self.tree["train"] = train
-        if name not in DRIVERS:
-            self.tree["lr"] = {"warmup_steps": self.pick(0, 2), "schedule": self.pick("constant", "cosine", "wsd")}
+        self.tree["lr"] = {"warmup_steps": self.pick(0, 2), "schedule": self.pick("constant", "cosine", "wsd")}
         self.tree["compute"] = {"kernels": self.pick("auto", "auto", "ref", "openblas", "onednn")}
         if self.tree["compute"]["kernels"] == "auto" and self.chance(0.3):
             self.tree["compute"]["precision"] = "bf16"
