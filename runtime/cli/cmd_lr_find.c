@@ -227,12 +227,12 @@ static ds_status lr_find_report(const lr_find *self)
     if (st == DS_OK)
         st = self->json ? lr_find_json(self) : lr_find_text(self);
     DS_TRY(st);
-    DS_CHECK(
-        self->range.steepest != LR_RANGE_NONE, DS_NO,
-        "lr-find: the loss does not fall: no rate from %g to %g lowers it by more than its "
-        "noise (found %.3g, expected above four times %.3g); try another range (--from, --to), "
-        "more --steps or a larger batch",
-        self->from, self->rate[self->range.n - 1], fmax(self->range.fall, 0), self->range.noise);
+    DS_CHECK(self->range.steepest != LR_RANGE_NONE, DS_NO,
+             "lr-find: the loss does not fall: no rate from %g to %g lowers it by more than its "
+             "noise (found %.3g, expected above four times %.3g, or half of the loss); try another "
+             "range (--from, --to), more --steps or a larger batch",
+             self->from, self->rate[self->range.n - 1], fmax(self->range.fall, 0),
+             self->range.noise);
     return DS_OK;
 }
 
@@ -284,7 +284,7 @@ const ds_command ds_command_lr_find = {
         "  --json               all rates, losses and the verdict\n"
         "  --out FILE.svg|png   the curve as a picture (gnuplot), not in the terminal\n"
         "Exit code 1 where no rate lowers the loss: from the mean of the first half of the way to\n"
-        "the smoothed minimum it falls by no more than four times its noise, or a millionth.\n"
+        "the smoothed minimum it neither halves nor falls by more than four times its noise.\n"
         "Optimizers without a rate (lbfgs, newton): exit code 2.\n",
     .computes = true,
     .run = lr_find_run,

@@ -8,7 +8,6 @@
 #include <math.h>
 
 static const double LR_RANGE_SURE = 4, LR_RANGE_FLOAT = 1e-6;
-static const double LR_RANGE_PLAIN = 0.5; /* of the loss: a fast fall looks like noise */
 
 static double lr_range_best(const lr_range *self, size_t n)
 {
@@ -57,11 +56,12 @@ static void lr_range_fall(lr_range *self, size_t m)
     self->noise = sqrt(variance * (mean + 1 / (double)half));
 }
 
+/* A loss that halves has fallen: of a fast fall few steps tell, and they look like noise. */
 static bool lr_range_falls(const lr_range *self)
 {
     const double least = self->smoothed[self->minimum], size = fabs(least) + fabs(self->fall);
-    bool plain = least > 0 && self->fall > LR_RANGE_PLAIN * (least + self->fall);
-    return (plain || self->fall > LR_RANGE_SURE * self->noise) &&
+    bool halves = least > 0 && self->fall > least;
+    return (halves || self->fall > LR_RANGE_SURE * self->noise) &&
            self->fall > LR_RANGE_FLOAT * size;
 }
 

@@ -24,8 +24,8 @@ typedef struct lr_range {
  * sweep may go on, false where it has diverged: not finite, or above best + 3 |best|. */
 bool lr_range_add(lr_range *self);
 /* Local. Minimum of the smoothed loss, and the steepest point on the way to it, by differences over
- * the logarithm of the rate; none where the fall is at most four times its noise, or lost in
- * float: a millionth of the loss. */
+ * the logarithm of the rate; none where the fall is at most four times its noise and less than
+ * half of the loss, or lost in float: a millionth of the loss. */
 void lr_range_judge(lr_range *self);
 
 #endif
