@@ -54,8 +54,8 @@ static void create_say_idle(const ds_trainer *self)
 {
     const char *key = ds_config_idle_rate(self->config);
     if (key != NULL && ds_world_rank(self->world) == 0)
-        ds_log(DS_LOG_WARN, "%s has no meaning here: optimizer %s searches its steps", key,
-               self->config->optimizer->name);
+        ds_log(DS_LOG_WARN, "%s has no meaning here: optimizer %s searches its steps; leave it out",
+               key, self->config->optimizer->name);
 }
 
 static ds_status create_config(ds_trainer *self, const ds_trainer_spec *spec, int lowest_isa)

@@ -137,13 +137,18 @@ ds_status restore_data(ds_trainer *self, const ds_checkpoint *file)
     return DS_OK;
 }
 
+ds_status restore_config(const ds_checkpoint *file, ds_config **out)
+{
+    const char *text = NULL;
+    DS_TRY(restore_text(file, "config", &text));
+    return ds_config_create(text, "", 0, NULL, out);
+}
+
 ds_status restore_differences(const ds_trainer *self, const ds_checkpoint *file, size_t n_set,
                               const char *const *set, restore_keys *out)
 {
-    const char *text = NULL;
     ds_auto(ds_config) then = NULL;
-    DS_TRY(restore_text(file, "config", &text));
-    DS_TRY(ds_config_create(text, "", 0, NULL, &then));
+    DS_TRY(restore_config(file, &then));
     return ds_config_compare(then, self->config, n_set, set, sizeof out->text, out->text, &out->n);
 }
 

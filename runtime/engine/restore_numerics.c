@@ -11,11 +11,9 @@
 static ds_status restore_numerics_keys(const ds_trainer *self, const ds_checkpoint *file,
                                        const ds_trainer_spec *spec)
 {
-    const char *text = NULL;
     ds_auto(ds_config) then = NULL;
     restore_keys keys;
-    DS_TRY(restore_text(file, "config", &text));
-    DS_TRY(ds_config_create(text, "", 0, NULL, &then));
+    DS_TRY(restore_config(file, &then));
     DS_TRY(ds_config_compare_numerics(then, self->config, spec->n_set, spec->set, sizeof keys.text,
                                       keys.text, &keys.n));
     if (keys.n == 0)

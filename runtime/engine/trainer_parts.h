@@ -201,6 +201,8 @@ ds_status restore_block(const ds_trainer *self, const ds_checkpoint *file, const
 ds_status restore_text(const ds_checkpoint *file, const char *name, const char **out) DS_NODISCARD;
 /* restore.c. Local. Normalisation and names of a file, into kept and names. */
 ds_status restore_data(ds_trainer *self, const ds_checkpoint *file) DS_NODISCARD;
+/* restore.c. Local. The config that the file was made with. */
+ds_status restore_config(const ds_checkpoint *file, ds_config **out) DS_NODISCARD;
 /* restore.c. Local. The keys in which this config differs from the file's in what shapes the
  * numbers, but for those that `set` covers. */
 typedef struct restore_keys {
