@@ -8,7 +8,6 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <string.h>
 
 enum { SLOPE_RUNGS = 16, SLOPE_POINTS = 9 };
 static const double SLOPE_NEAR = 0x1p-13; /* 1 to 2 of it lie between points that measure noise */

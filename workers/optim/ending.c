@@ -11,7 +11,6 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <string.h>
 
 static const double ENDING_UNBOUNDED = 1e15, ENDING_LOWEST = 1e30, ENDING_FACTOR = 1000,
                     ENDING_FALL = 0.1, ENDING_GRADIENT = 4.9e-3;
