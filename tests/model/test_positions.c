@@ -52,13 +52,15 @@ START_TEST(gradient_is_right)
 {
     model_rig rig;
     int32_t label[ROWS * LENGTH];
-    double error[32], worst = 0;
+    double error[32], difference[32], doubt[32], worst = 0;
     make(&rig, label);
-    ds_gradcheck out = {.n = ds_model_layout(rig.model)->n_params + 1, .error = error};
+    ds_gradcheck out = {ds_model_layout(rig.model)->n_params + 1, error, difference, doubt};
     ds_shard shard = {.rows = ROWS, .targets = {.label = label}};
     RIG_OK(ds_model_gradcheck(rig.workspace, rig.params, &shard, 16, 5, &out));
-    for (size_t i = 0; i < out.n; i++)
+    for (size_t i = 0; i < out.n; i++) {
         worst = fmax(worst, error[i]);
+        ck_assert_int_eq(ds_gradcheck_judge(&out, i, 1e-3), DS_GRADCHECK_AGREES);
+    }
     printf("# %zu parameters, worst error %.1e\n", out.n - 1, worst);
     ck_assert_double_lt(worst, 1e-3);
     rig_free(&rig);

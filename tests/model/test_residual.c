@@ -116,13 +116,15 @@ END_TEST
 START_TEST(gradients_are_right)
 {
     model_rig rig;
-    double error[16], worst = 0;
+    double error[16], difference[16], doubt[16], worst = 0;
     rig_make(&rig, models[_i], "mse", ROWS, 1, ds_kernels_find("ref"));
-    ds_gradcheck out = {.n = ds_model_layout(rig.model)->n_params + 1, .error = error};
+    ds_gradcheck out = {ds_model_layout(rig.model)->n_params + 1, error, difference, doubt};
     ds_shard shard = rig_shard(&rig, 0, ROWS);
     RIG_OK(ds_model_gradcheck(rig.workspace, rig.params, &shard, 16, 5, &out));
-    for (size_t i = 0; i < out.n; i++)
+    for (size_t i = 0; i < out.n; i++) {
         worst = fmax(worst, error[i]);
+        ck_assert_int_eq(ds_gradcheck_judge(&out, i, 1e-3), DS_GRADCHECK_AGREES);
+    }
     printf("# model %d: %zu parameters, worst error %.1e\n", _i, out.n - 1, worst);
     ck_assert_double_lt(worst, 1e-4);
     rig_free(&rig);
